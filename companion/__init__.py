@@ -1,0 +1,1 @@
+"""A reproducible companion to the lecture *Attention in Computer Vision*."""

@@ -1,0 +1,97 @@
+"""Figures of the notebooks. Each returns a matplotlib Figure with title, axis names and one idea."""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+TRUTH, WINDOW = "#56B4E9", "#E69F00"  # Okabe and Ito, told apart by colour-blind readers
+
+
+def boxed_images(
+    images: Float[Tensor, "N H W"], boxes: Float[Tensor, "N 4"], titles: list[str], columns: int = 8
+) -> Figure:
+    """Images in rows with their true boxes dashed; boxes x0 y0 x1 y1 in pixels."""
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.25 * columns, 1.45 * rows), layout="constrained")
+    for axes in figure.subplots(rows, columns, squeeze=False).flat:
+        axes.axis("off")
+    for axes, image, box, title in zip(figure.axes, images, boxes, titles, strict=False):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+        x0, y0, x1, y1 = box.tolist()
+        axes.add_patch(
+            Rectangle(
+                (x0 - 0.5, y0 - 0.5),
+                x1 - x0,
+                y1 - y0,
+                fill=False,
+                edgecolor=TRUTH,
+                linestyle="--",
+                linewidth=1.3,
+            )
+        )
+        axes.set_title(title, fontsize=9)
+    return figure
+
+
+def glimpse_patches(patches: Float[Tensor, "T S g g"], title: str) -> Figure:
+    """What the model sees: a column a glimpse, a row a scale."""
+    T, S = patches.shape[:2]
+    figure = Figure(figsize=(1.1 * T + 0.6, 1.1 * S + 0.6), layout="constrained")
+    for (s, t), axes in np.ndenumerate(figure.subplots(S, T, squeeze=False)):
+        axes.imshow(patches[t, s], cmap="gray", vmin=0, vmax=1)
+        axes.set(xticks=[], yticks=[])
+        if s == 0:
+            axes.set_title(f"glimpse {t + 1}", fontsize=9)
+        if t == 0:
+            axes.set_ylabel(f"x {1 << s}", fontsize=9)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def density(locations: Float[Tensor, "N T 2"], title: str, bins: int = 24) -> Figure:
+    """Where the n-th glimpse falls, over all images: one map a glimpse."""
+    T = locations.shape[1]
+    figure = Figure(figsize=(1.45 * T, 1.9), layout="constrained")
+    for t, axes in enumerate(figure.subplots(1, T, squeeze=False).flat):
+        x, y = locations[:, t].clamp(-1, 1).T.numpy()
+        axes.hist2d(x, y, bins=bins, range=[[-1, 1], [-1, 1]], cmap="cividis")
+        axes.set(xticks=[-1, 1], yticks=[-1, 1] if t == 0 else [], title=f"{t + 1}", aspect="equal")
+        axes.invert_yaxis()
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def by_glimpses(runs: pd.DataFrame, metric: str, label: str, title: str) -> Figure:
+    """A metric against the number of glimpses, mean and every seed, one line a kind of model.
+
+    Args:
+        runs: one row a record, with columns `variant` (kind-T) and the metric.
+    """
+    parts = (
+        runs.variant.str.extract(r"(?P<kind>ram|random|soft)-(?P<glimpses>\d+)")
+        .assign(value=runs[metric])
+        .dropna()
+    )
+    parts = parts.assign(glimpses=parts.glimpses.astype(int), kind=parts.kind.map(KINDS))
+    figure = Figure(figsize=(5.5, 3.4), layout="constrained")
+    axes = figure.subplots()
+    style = {
+        "data": parts,
+        "x": "glimpses",
+        "y": "value",
+        "hue": "kind",
+        "hue_order": list(KINDS.values()),
+        "ax": axes,
+    }
+    sns.lineplot(**style, palette="colorblind", marker="o", errorbar=None)
+    sns.scatterplot(**style, palette="colorblind", alpha=0.4, legend=False, s=18)
+    axes.set(xlabel="number of glimpses", ylabel=label, title=title, xticks=sorted(parts.glimpses.unique()))
+    axes.legend(title=None)
+    return figure
+
+
+KINDS = {"ram": "learned locations", "random": "random locations", "soft": "soft reading"}

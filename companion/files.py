@@ -1,0 +1,44 @@
+"""Files written whole or not at all, fingerprints, and the places of the repository."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def write_whole(path: str | Path, content: str | bytes) -> Path:
+    """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
+
+    Raises:
+        OSError: the folder cannot be made or written; the sentence names the file.
+    """
+    path = Path(path)
+    data = content.encode() if isinstance(content, str) else content
+    name = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        raise type(error)(f"cannot write {path}: {error.strerror}; choose another folder") from None
+    finally:
+        if name and os.path.exists(name):
+            os.unlink(name)
+    return path
+
+
+def fingerprint(content: bytes | Iterable[bytes]) -> str:
+    """Twelve hexadecimal digits that change when one bit changes (SHA-256)."""
+    digest = hashlib.sha256()
+    for part in [content] if isinstance(content, bytes) else content:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()[:12]

@@ -1,0 +1,83 @@
+"""Scores of attention against the truth, and claims tested over seeds.
+
+Letters: B samples, N places looked at.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import t as student
+from torch import Tensor, nn
+
+
+def on_box(
+    places: Float[Tensor, "B N 2"], box: Float[Tensor, "B 4"], weights: Float[Tensor, "B N"] | None = None
+) -> Float[Tensor, " B"]:
+    """Share of the attention whose centre lies in the box.
+
+    Args:
+        places: (x, y) in pixels; pixel i covers [i - 1/2, i + 1/2).
+        box: x0 y0 x1 y1 in pixels, half open.
+        weights: of the places, summing to 1; equal by default.
+    """
+    near, far = box[:, None, :2] - 0.5, box[:, None, 2:] - 0.5
+    inside = ((places >= near) & (places < far)).all(-1).float()
+    return inside.mean(1) if weights is None else (inside * weights).sum(1)
+
+
+def box_share(box: Float[Tensor, "B 4"], height: int, width: int) -> Float[Tensor, " B"]:
+    """Share of the image that the box covers: what a glimpse anywhere hits by chance."""
+    return (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) / (height * width)
+
+
+def glimpse_scores(model: nn.Module, batch: NamedTuple) -> dict[str, Tensor]:
+    """In percent, one value an image: `error`, and where the model attends, `on_digit` beside its `chance`.
+
+    Of a sequence of hard locations the first is random, so the T - 1 chosen ones are scored; of soft
+    weights the mean over the T reads.
+
+    Args:
+        model: gives `logits` B C, `locations` B T 2 in [-1, 1] or None, `weights` B T K or None.
+        batch: with `image` B H H, `label` B and `box` B 4 in pixels.
+    """
+    read, side = model(batch.image), batch.image.shape[-1]
+    scores = {"error": 100.0 * (read.logits.argmax(-1) != batch.label)}
+    if read.locations is None or (read.weights is None and read.locations.shape[1] < 2):
+        return scores
+    places = (read.locations.clamp(-1, 1) + 1) / 2 * (side - 1)
+    if read.weights is None:
+        on = on_box(places[:, 1:], batch.box)
+    else:
+        on = on_box(places, batch.box, read.weights.mean(1))
+    return scores | {"on_digit": 100 * on, "chance": 100 * box_share(batch.box, side, side)}
+
+
+class Claim(NamedTuple):
+    """What a slide says, over measured numbers: it holds if the interval lies above `least`."""
+
+    name: str
+    effect: float
+    low: float
+    high: float
+    least: float
+    n: int
+    holds: bool
+
+
+def claim(name: str, effects: Sequence[float], least: float = 0.0) -> Claim:
+    """Test that the mean effect over seeds exceeds `least`, by Student's 95 % interval.
+
+    Args:
+        effects: one paired difference (or ratio) a seed, at least two.
+
+    Raises:
+        ValueError: fewer than two seeds, which give no interval.
+    """
+    values = np.asarray(effects, float)
+    if values.size < 2:
+        raise ValueError(f"claim {name!r} has {values.size} seed; an interval needs at least two")
+    mean = values.mean()
+    half = student.ppf(0.975, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size)
+    return Claim(name, mean, mean - half, mean + half, least, values.size, bool(mean - half > least))
