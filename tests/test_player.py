@@ -1,0 +1,164 @@
+import base64
+import html
+import io
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from companion.player import AttentionPlayer
+
+N, T, S, G, SIDE = 12, 8, 3, 8, 60
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def example() -> dict:
+    """12 canvases of 60 x 60 with 8 glimpses of 3 scales; the last glimpse is centred in the true box."""
+    rng = np.random.default_rng(0)
+    centre = rng.uniform(0, SIDE, (N, T, 1, 2))
+    half = (G << np.arange(S))[:, None] / 2
+    return {
+        "images": rng.random((N, SIDE, SIDE)),
+        "boxes": np.concatenate([centre - half, centre + half], -1),
+        "truth": np.concatenate([centre[:, -1, 0] - 5, centre[:, -1, 0] + 5], -1),
+        "labels": [f"true {n % 10}, read 7" for n in range(N)],
+        "patches": rng.random((N, T, S, G, G)),
+        "subject": "digit",
+    }
+
+
+def data(page: str) -> dict:
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1])
+
+
+def decoded(text: str, *shape: int) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(shape)
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return AttentionPlayer(**example()).page()
+
+
+def test_page_needs_nothing_from_outside(page):
+    assert not re.search(r"https?:|//\w+\.|<link|@import|url\((?!#)|fetch\(|XMLHttpRequest|import\(", page)
+    assert all(source.startswith("data:image/png;base64,") for source in re.findall(r'src="([^"]*)"', page))
+    assert "default-src 'none'" in page
+
+
+def test_page_is_small(page):
+    assert len(page) < 200_000
+
+
+def test_same_input_same_bytes(page):
+    assert AttentionPlayer(**example()).page() == page
+
+
+def test_pixels_boxes_and_patches_come_back(page):
+    given, back = example(), data(page)
+    np.testing.assert_allclose(decoded(back["images"], N, SIDE, SIDE) / 255, given["images"], atol=0.5 / 255)
+    patches = decoded(back["patches"], N, T, S, G, G) / 255
+    np.testing.assert_allclose(patches, given["patches"], atol=0.5 / 255)
+    np.testing.assert_allclose(np.reshape(back["boxes"], (N, T, S, 4)), given["boxes"], atol=0.0501)
+    np.testing.assert_allclose(np.reshape(back["truth"], (N, 4)), given["truth"], atol=0.0501)
+    assert back["labels"] == given["labels"]
+
+
+def test_heat_comes_back_over_coloured_frames():
+    rng = np.random.default_rng(1)
+    frames, heat = rng.integers(0, 256, (2, 3, 6, 8, 3), dtype=np.uint8), rng.random((2, 3, 2, 4)) / 8
+    back = data(AttentionPlayer(frames, heat=heat, truth=np.zeros((2, 3, 4))).page())
+    np.testing.assert_array_equal(decoded(back["images"], *frames.shape), frames)
+    weights = decoded(back["heat"], *heat.shape) / 255 * back["top"]
+    np.testing.assert_allclose(weights, heat, atol=heat.max() / 500)
+    assert back["unit"] == "frame"
+
+
+def test_unknown_boxes_are_left_out():
+    given = example()
+    given["boxes"][0, 2] = np.nan
+    player = AttentionPlayer(**given)
+    boxes = data(player.page())["boxes"]
+    assert boxes.count(None) == S * 4 and boxes[2 * S * 4 : 3 * S * 4] == [None] * S * 4
+
+
+def test_text_from_outside_stays_text():
+    text = """</script><script>alert(1)</script><img src=x onerror='a'> & "$x$ @data@"""
+    given = example() | {"labels": [text] * N, "subject": text, "title": text}
+    bundle = AttentionPlayer(**given)._repr_mimebundle_()
+    inner = html.unescape(re.search('srcdoc="([^"]*)"', bundle["text/html"])[1])
+    for page in (AttentionPlayer(**given).page(), inner):
+        assert page.count("<script") == page.count("</script") == 2 and "<img src=x" not in page
+        assert data(page)["labels"][0] == text
+    assert "<script" not in bundle["text/html"]
+
+
+@pytest.mark.parametrize(
+    "name, value, sentence",
+    [
+        ("images", np.zeros((SIDE, SIDE)), r"images is float64 of shape \(60, 60\); it must be .* N H W or"),
+        ("images", np.zeros((0, SIDE, SIDE)), "images .* at least 1"),
+        ("images", np.full((N, SIDE, SIDE), 1.5), r"images must be uint8 or floats in \[0, 1\]"),
+        ("images", np.full((N, SIDE, SIDE), np.nan), "images must be"),
+        ("images", np.full((N, SIDE, SIDE), 255), "images must be .* int64, 255 to 255"),
+        ("boxes", np.zeros((N, T, 4)), "boxes .* N T S 4 .* N = 12"),
+        ("boxes", np.zeros((3, T, S, 4)), "boxes .* N = 12"),
+        ("truth", np.zeros((N, 5)), "truth .* N 4 or N T 4"),
+        ("truth", np.zeros((N, T + 1, 4)), "truth .* T = 8"),
+        ("heat", np.zeros((N, T + 1, 7, 7)), "heat .* T = 8"),
+        ("heat", np.full((N, T, 7, 7), -1.0), "heat must be finite weights of at least 0"),
+        ("patches", np.zeros((N, T, S, G, G + 1)), "patches .* N T S g g"),
+        ("patches", np.zeros((N, T, S + 1, G, G)), "patches .* S = 3"),
+        ("labels", ["one"], "labels must be 12 captions"),
+        ("labels", "true 7, read", "labels must be 12 captions"),
+    ],
+)
+def test_wrong_input_is_refused_by_name(name, value, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        AttentionPlayer(**example() | {name: value})
+
+
+def test_steps_of_boxes_match_the_frames():
+    with pytest.raises(ValueError, match="boxes .* T = 5"):
+        AttentionPlayer(np.zeros((N, 5, SIDE, SIDE)), example()["boxes"])
+
+
+def test_notebook_cell_has_the_frame_and_the_still_picture():
+    bundle = AttentionPlayer(**example())._repr_mimebundle_()
+    still = base64.b64decode(bundle["image/png"])
+    assert len(still) < 60_000
+    assert Image.open(io.BytesIO(still)).size[0] > 600
+    cell = bundle["text/html"]
+    assert 'sandbox="allow-scripts"' in cell and cell.count("srcdoc=") == 1
+    assert "the first 3 of 12 samples; true 0, read 7" in re.search('<img alt="([^"]*)"', cell)[1]
+
+
+def test_save_writes_the_page(page, tmp_path):
+    assert AttentionPlayer(**example()).save(tmp_path / "new" / "player.html").read_text() == page
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed, so no browser opens the page")
+@pytest.mark.parametrize(
+    "kind, sentence",
+    [
+        ("image", "image 1 of 12, glimpse 8 of 8: centre on the digit"),
+        ("clip", "clip 1 of 2, frame 1 of 3: largest weight 0.50 beside the object"),
+    ],
+)
+def test_browser_says_where_the_model_looks(kind, sentence, tmp_path):
+    if kind == "image":
+        player = AttentionPlayer(**example())
+    else:
+        heat = np.zeros((2, 3, 2, 2))
+        heat[:, :, 1, 1] = 0.5
+        player = AttentionPlayer(np.zeros((2, 3, 20, 20)), heat=heat, truth=np.tile([0, 0, 10, 10], (2, 1)))
+    file = player.save(tmp_path / "player.html")
+    alone = "--headless --no-sandbox --disable-gpu --no-first-run --disable-component-update".split()
+    alone += ["--disable-background-networking", f"--user-data-dir={tmp_path}/profile"]
+    command = [CHROMIUM, *alone, "--dump-dom", file.as_uri()]
+    seen = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    assert re.search('<p id="line">(.*?)</p>', seen)[1] == sentence
