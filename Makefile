@@ -1,0 +1,27 @@
+# make book [PROFILE=quick|full|paper] [ROOT=folder of the datasets] [ON=local|slurm]
+PROFILE ?= quick
+ON ?= local
+BIN := .venv/bin
+ifdef ROOT
+export COMPANION_DATA := $(abspath $(ROOT))
+endif
+
+.PHONY: book test lab bench tables
+
+book: .venv/.installed
+	@exec setpriv --pdeathsig KILL $(BIN)/python workflow/book.py $(PROFILE) $(ON)
+
+test: .venv/.installed
+	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/pytest
+
+lab: .venv/.installed
+	@$(BIN)/jupyter lab notebooks
+
+bench: .venv/.installed
+	@set -e; for file in benchmarks/*.py; do $(BIN)/python $$file; done
+
+tables: .venv/.installed
+	@$(BIN)/companion tables
+
+.venv/.installed: pyproject.toml constraints.txt
+	@workflow/install

@@ -1,0 +1,77 @@
+"""What the batch runs: one job a (notebook, source, seed) of a profile, as `config.yaml` says."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from companion import records
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One papermill call. The source `none` stands for a notebook that takes no parameters."""
+
+    notebook: str
+    source: str
+    profile: str
+    seed: int
+    reads: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.notebook}-{self.source}-{self.profile}-seed{self.seed}"
+
+    @property
+    def log(self) -> Path:
+        """The executed notebook; beside it, ending in `.log`, what papermill said."""
+        return ROOT / "results/quick/notebooks" / f"{self.name}.ipynb"
+
+    @property
+    def stamp(self) -> Path:
+        return ROOT / "results/quick/stamps" / self.name
+
+    def plan(self) -> dict[tuple[str, str], dict]:
+        """(protocol, variant) -> params of the records to be; empty for a notebook that trains nothing."""
+        return {} if self.source == "none" else records.plan(self.notebook, self.source, self.profile)
+
+    def parameters(self) -> str:
+        """The words of papermill."""
+        values = {"source": self.source, "profile": self.profile, "seed": self.seed}
+        return (
+            "" if self.source == "none" else " ".join(f"-p {name} {value}" for name, value in values.items())
+        )
+
+    def inputs(self) -> list[str]:
+        """What makes a quick run stale; `full` and `paper` look at their records alone."""
+        if self.profile != "quick":
+            return []
+        globs = (f"notebooks/{self.notebook}.ipynb", "companion/**/*.py", *self.reads)
+        return sorted(str(path.relative_to(ROOT)) for glob in globs for path in ROOT.glob(glob))
+
+    def stands(self) -> bool:
+        """True if a `full` or `paper` job has nothing to do: all its records are there, with equal params."""
+        return self.profile != "quick" and all(
+            self._finds(protocol, variant, params) for (protocol, variant), params in self.plan().items()
+        )
+
+    def _finds(self, protocol: str, variant: str, params: dict) -> bool:
+        run = records.Run(self.notebook, self.source, self.profile, protocol, variant, seed=self.seed)
+        try:
+            return records.find(run.path(), params) is not None
+        except ValueError:  # a broken record: the notebook names it
+            return False
+
+
+def jobs(profile: str) -> list[Job]:
+    """All jobs of a profile, in the order of `config.yaml`."""
+    runs = yaml.safe_load((ROOT / "workflow/config.yaml").read_text())["runs"]
+    return [
+        Job(notebook, source, profile, seed, tuple(profiles[profile].get("reads", ())))
+        for notebook, profiles in runs.items()
+        if profile in profiles
+        for source in profiles[profile]["sources"]
+        for seed in profiles[profile].get("seeds", [0])
+    ]
