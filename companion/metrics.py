@@ -3,10 +3,12 @@
 Letters: B samples, N places looked at.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from scipy.stats import t as student
 from torch import Tensor, nn
@@ -32,8 +34,15 @@ def box_share(box: Float[Tensor, "B 4"], height: int, width: int) -> Float[Tenso
     return (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) / (height * width)
 
 
+def average(model: nn.Module, images: Float[Tensor, "B H W"], copies: int) -> Float[Tensor, "B C"]:
+    """Monte-Carlo averaging: log of the mean class probabilities of `copies` independent readings."""
+    logits = torch.stack([model(images).logits for _ in range(copies)])
+    return logits.log_softmax(-1).logsumexp(0) - math.log(copies)
+
+
 def glimpse_scores(model: nn.Module, batch: NamedTuple) -> dict[str, Tensor]:
-    """In percent, one value an image: `error`, and where the model attends, `on_digit` beside its `chance`.
+    """In percent, one value an image: `error`, `error_of_10` (ten readings averaged, where a reading is
+    random), and where the model attends, `on_digit` beside its `chance`.
 
     Of a sequence of hard locations the first is random, so the T - 1 chosen ones are scored; of soft
     weights the mean over the T reads.
@@ -44,6 +53,8 @@ def glimpse_scores(model: nn.Module, batch: NamedTuple) -> dict[str, Tensor]:
     """
     read, side = model(batch.image), batch.image.shape[-1]
     scores = {"error": 100.0 * (read.logits.argmax(-1) != batch.label)}
+    if read.locations is not None and read.weights is None:
+        scores["error_of_10"] = 100.0 * (average(model, batch.image, 10).argmax(-1) != batch.label)
     if read.locations is None or (read.weights is None and read.locations.shape[1] < 2):
         return scores
     places = (read.locations.clamp(-1, 1) + 1) / 2 * (side - 1)

@@ -12,6 +12,7 @@ import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
+from companion import records
 from companion.files import fingerprint, write_whole
 
 Step = Callable[[nn.Module, Any], Tensor]
@@ -63,6 +65,8 @@ def fit(
     weight_decay: float = 0.0,
     clip: float = 5.0,
     warmup: float = 0.05,
+    factors: dict[str, float] | None = None,
+    schedule: Callable[[float], None] | None = None,
     seed: int = 0,
     checkpoint: str | Path | None = None,
 ) -> list[float]:
@@ -72,6 +76,8 @@ def fit(
         data: `__getitems__(indices)` gives a batch; `set_epoch(epoch)`, if there, draws it anew.
         loss: called as loss(model, batch), gives a scalar.
         clip: largest norm of the gradient.
+        factors: of the rate, for the parameters whose names begin so: {"locate": 0.1}.
+        schedule: called before each epoch, and at the end, with the share of the epochs that is done.
         warmup: share of the steps in which the rate rises.
         checkpoint: safetensors file to go on from and to write after each epoch; a finished one
             is loaded and nothing is trained.
@@ -82,7 +88,16 @@ def fit(
     device = accelerator()
     order = torch.Generator()
     batches = loader(data, batch_size, shuffle=True, drop_last=len(data) >= batch_size, generator=order)
-    optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=weight_decay, fused=True)
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, value in model.named_parameters():
+        factor = math.prod(f for start, f in (factors or {}).items() if name.startswith(start))
+        groups.setdefault(factor, []).append(value)
+    optimizer = torch.optim.AdamW(
+        [{"params": values, "factor": factor} for factor, values in groups.items()],
+        lr,
+        weight_decay=weight_decay,
+        fused=True,
+    )
     losses = load_checkpoint(checkpoint, model, optimizer) if checkpoint and Path(checkpoint).exists() else []
     trained, optimizer, batches = device.prepare(model, optimizer, batches)
     steps, step = epochs * len(batches), len(losses) * len(batches)
@@ -93,11 +108,13 @@ def fit(
         seed_everything(seed, epoch, device.process_index)
         if hasattr(data, "set_epoch"):
             data.set_epoch(epoch)
+        if schedule:
+            schedule(epoch / epochs)
         total = 0.0
         for batch in batches:
             rate = lr * min(1, (step + 1) / (warmup * steps)) * (1 + math.cos(math.pi * step / steps)) / 2
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["factor"]
             value = loss(trained, batch)
             optimizer.zero_grad()
             device.backward(value)
@@ -110,6 +127,8 @@ def fit(
         bar.set_postfix(epoch=epoch + 1, loss=f"{losses[-1]:.3f}")
         if checkpoint and device.is_main_process:
             save_checkpoint(checkpoint, model, None if epoch + 1 == epochs else optimizer, losses)
+    if schedule:
+        schedule(1.0)
     bar.close()
     device.unwrap_model(trained, keep_fp32_wrapper=False)
     return losses
@@ -133,6 +152,49 @@ def evaluate(
             columns.setdefault(name, []).append(device.gather_for_metrics(values).float().cpu())
     device.unwrap_model(read, keep_fp32_wrapper=False)
     return {name: torch.cat(parts).numpy() for name, parts in columns.items()}
+
+
+def measure(
+    run: records.Run,
+    params: dict,
+    build: Callable[[], nn.Module],
+    data: Dataset,
+    test: Dataset,
+    loss: Step,
+    score: Score,
+    *,
+    out: str | Path | None = None,
+) -> tuple[dict, nn.Module | None, list[float]]:
+    """Train, test and record one run, or take up what stands of it: its record, its checkpoint.
+
+    Args:
+        params: with the options of `fit` under "fit"; a record made with equal params is kept.
+        build: makes the model; called after seeding.
+        data, test: the training set, and the set that `score` is averaged over, once.
+        out: folder of the records, see `records.Run.path`.
+
+    Returns:
+        The record; the trained model, or None where only the record is left; the loss of each epoch.
+    """
+    records.check_out(run, out)
+    record, checkpoint = records.find(run.path(out), params), records.checkpoint(run, params)
+    if record and not checkpoint.exists():
+        return record, None, []
+    start = perf_counter()
+    seed_everything(run.seed)
+    model = build()
+    schedule = getattr(model, "anneal", None)
+    losses = fit(model, data, loss, seed=run.seed, schedule=schedule, checkpoint=checkpoint, **params["fit"])
+    if record is None:
+        rows = evaluate(model, test, score, seed=run.seed)
+        means = {name: round(float(values.mean(dtype=float)), 6) for name, values in rows.items()}
+        provenance = {
+            "seconds": round(perf_counter() - start),
+            "data": {"train": data.fingerprint, "test": test.fingerprint},
+            "weights": weights_fingerprint(model),
+        }
+        record = records.write(run, params, means | {"n_test": len(test)}, out=out, **provenance)
+    return record, model, losses
 
 
 def watched() -> bool:

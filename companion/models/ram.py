@@ -8,7 +8,8 @@ An agent sees an image only through glimpses, and each glimpse decides where the
     l_t ~ N(mu(h_t), sigma^2)                 a hard decision: no gradient passes
     p(y) = softmax(E h_T)                     only after the last glimpse
 
-The reward R is 1 if the class is right. Cross-entropy trains what leads to the class; REINFORCE,
+The reward R is the probability of the right class, which is the mean of the paper's reward (1 if a class
+drawn from it is right) and has less noise. Cross-entropy trains what leads to the class; REINFORCE,
 sum_t grad log N(l_t; mu(h_t), sigma^2) (R - b_t) with a baseline b_t fitted to R, trains mu.
 The mean is kept within the image by a tanh; the paper's is linear.
 
@@ -29,7 +30,8 @@ from companion.ops.crop import Retina
 class Read(NamedTuple):
     """What a model says and where it looked; None where a model has no such thing."""
 
-    logits: Float[Tensor, "B C"]
+    logits: Float[Tensor, "B C"]  # after the last glimpse
+    steps: Float[Tensor, "B T C"] | None = None  # after each
     locations: Float[Tensor, "B T 2"] | None = None  # (x, y) in [-1, 1]; T = K for the soft reader
     weights: Float[Tensor, "B T K"] | None = None  # of the soft reader, over the K positions
     log_probs: Float[Tensor, "B T-1"] | None = None  # of the T - 1 decisions of the policy
@@ -82,7 +84,8 @@ class RAM(nn.Module):
         n_glimpses: T.
         side: g, samples on a glimpse's side.
         scales: S, patches of a glimpse.
-        sigma: standard deviation of the policy, in units of half the image.
+        sigma: standard deviation of the policy, in units of half the image, when training begins.
+        sigma_end: and when it ends; `anneal` leads from one to the other.
         policy: "learned", or "random" for glimpses anywhere (the control).
         core: "rectified" (the paper's for images) or "lstm" (its choice for the Catch game).
         hidden_locator: width of a hidden layer before mu; 0 is the paper's.
@@ -96,7 +99,8 @@ class RAM(nn.Module):
         n_glimpses: int = 6,
         side: int = 8,
         scales: int = 1,
-        sigma: float = 0.1,
+        sigma: float = 0.3,
+        sigma_end: float = 0.05,
         policy: str = "learned",
         core: str = "rectified",
         hidden_locator: int = 0,
@@ -109,8 +113,8 @@ class RAM(nn.Module):
         check_glimpses(n_glimpses)
         if policy not in ("learned", "random") or core not in ("rectified", "lstm"):
             raise ValueError(f"policy {policy!r} must be learned or random, core {core!r} rectified or lstm")
-        self.n_glimpses, self.side, self.scales, self.sigma = n_glimpses, side, scales, sigma
-        self.policy, self.width = policy, width
+        self.n_glimpses, self.side, self.scales, self.width = n_glimpses, side, scales, width
+        self.policy, self.sigmas, self.sigma = policy, (sigma, sigma_end), sigma
         self.location_detached, self.state_detached = location_detached, state_detached
         self.glimpse = GlimpseNetwork(side, scales, width // 2, width)
         self.core = nn.LSTMCell(width, width) if core == "lstm" else RectifiedCell(width)
@@ -120,6 +124,11 @@ class RAM(nn.Module):
             self.locate = nn.Sequential(*hidden, nn.Linear(hidden_locator or width, 2))
             self.baseline = nn.Linear(width, 1)
 
+    def anneal(self, done: float) -> None:
+        """Narrow the policy when the share `done` of the training is over: search first, then aim."""
+        start, end = self.sigmas
+        self.sigma = start * (end / start) ** done
+
     def forward(self, images: Float[Tensor, "B H W"]) -> Read:
         B, T = len(images), self.n_glimpses
         retina = Retina(images, self.side, self.scales)
@@ -127,33 +136,26 @@ class RAM(nn.Module):
         state = (state, state) if isinstance(self.core, nn.LSTMCell) else state
         anywhere = torch.rand(T if self.policy == "random" else 1, B, 2, device=images.device) * 2 - 1
         noise = torch.randn(T, B, 2, device=images.device) * self.sigma
-        location = anywhere[0]
-        locations, means, states = [location], [], []
+        locations, means, states = [anywhere[0]], [], []
         for t in range(T):
-            seen = self.glimpse(retina(location.detach()), location)
+            seen = self.glimpse(retina(locations[t].detach()), locations[t])
             state = self.core(seen, state)
-            h = state[0] if isinstance(state, tuple) else state
+            states.append(state[0] if isinstance(state, tuple) else state)
             if t + 1 == T:
                 break
             if self.policy == "random":
-                location = anywhere[t + 1]
-            else:
-                mean = torch.tanh(self.locate(h.detach() if self.state_detached else h))
-                location = mean + noise[t]
-                location = location.detach() if self.location_detached else location
-                means.append(mean)
-                states.append(h.detach())
-            locations.append(location)
+                locations.append(anywhere[t + 1])
+                continue
+            means.append(torch.tanh(self.locate(states[t].detach() if self.state_detached else states[t])))
+            location = means[t] + noise[t]
+            locations.append(location.detach() if self.location_detached else location)
+        past, places = torch.stack(states, 1), torch.stack(locations, 1)
+        steps = self.classify(past)
         if not means:
-            return Read(self.classify(h), torch.stack(locations, 1))
-        chosen = torch.stack(locations[1:], 1).detach()
-        off = (chosen - torch.stack(means, 1)) / self.sigma
-        return Read(
-            self.classify(h),
-            torch.stack(locations, 1),
-            log_probs=-off.square().sum(-1) / 2,
-            baselines=self.baseline(torch.stack(states, 1)).squeeze(-1),
-        )
+            return Read(steps[:, -1], steps, places)
+        off = (places[:, 1:].detach() - torch.stack(means, 1)) / self.sigma
+        baselines = self.baseline(past[:, :-1].detach()).squeeze(-1)
+        return Read(steps[:, -1], steps, places, log_probs=-off.square().sum(-1) / 2, baselines=baselines)
 
 
 class SoftReader(nn.Module):
@@ -194,12 +196,14 @@ class SoftReader(nn.Module):
         seen = self.glimpse(Retina(images, self.side, self.scales)(places), places)  # B K D
         keys = self.from_glimpse(seen)
         h = images.new_zeros(len(images), self.width)
-        weights = []
+        weights, states = [], []
         for _ in range(self.n_glimpses):
             scores = self.score(torch.tanh(self.from_state(h)[:, None] + keys))
             weights.append(scores.squeeze(-1).softmax(-1))
             h = self.core(torch.einsum("bk,bkd->bd", weights[-1], seen), h)
-        return Read(self.classify(h), places, torch.stack(weights, 1))
+            states.append(h)
+        steps = self.classify(torch.stack(states, 1))
+        return Read(steps[:, -1], steps, places, torch.stack(weights, 1))
 
 
 class FullyConnected(nn.Module):
@@ -267,28 +271,33 @@ def check_glimpses(n_glimpses: int) -> None:
         raise ValueError(f"n_glimpses is {n_glimpses}; a model needs at least one glimpse")
 
 
-def average(model: nn.Module, images: Float[Tensor, "B H W"], copies: int) -> Read:
-    """Monte-Carlo averaging: the mean of the class probabilities over `copies` independent readings."""
-    logits = torch.stack([model(images).logits for _ in range(copies)])
-    return Read(logits.log_softmax(-1).logsumexp(0))
-
-
-def loss(read: Read, labels: Int[Tensor, " B"], reinforce: float = 0.01) -> Float[Tensor, ""]:
+def loss(
+    read: Read, labels: Int[Tensor, " B"], feedback: str = "each", reinforce: float = 0.3
+) -> Float[Tensor, ""]:
     """Cross-entropy, squared error of the baselines, and REINFORCE.
 
     Args:
-        reinforce: weight of REINFORCE. Its gradient reaches mu alone, where Adam cancels the scale;
-            small, it does not use up the norm at which gradients are clipped.
+        feedback: "last" is the paper's: the class is asked for after the last glimpse, and all decisions
+            share that reward. "each": it is asked for after every glimpse (the earlier ones together count
+            as much as the last), and a decision is rewarded by the glimpse that it leads to.
+        reinforce: weight of REINFORCE.
     """
+    if feedback not in ("each", "last"):
+        raise ValueError(f"feedback is {feedback!r}; it must be each or last")
     total = F.cross_entropy(read.logits, labels)
+    if read.steps is None:
+        return total
+    T = read.steps.shape[1]
+    if feedback == "each" and T > 1:
+        total = total + F.cross_entropy(read.steps[:, :-1].flatten(0, 1), labels.repeat_interleave(T - 1))
     if read.log_probs is None:
         return total
-    reward = (read.logits.argmax(-1) == labels).float()[:, None]
-    advantage = reward - read.baselines
+    right = read.steps.detach().softmax(-1).gather(2, labels[:, None, None].expand(-1, T, 1)).squeeze(-1)
+    advantage = (right[:, 1:] if feedback == "each" else right[:, -1:]) - read.baselines
     policy = -(read.log_probs * advantage.detach()).sum(1).mean()
     return total + advantage.square().mean() + reinforce * policy
 
 
-def objective(model: nn.Module, batch: NamedTuple) -> Float[Tensor, ""]:
+def objective(model: nn.Module, batch: NamedTuple, **options: str | float) -> Float[Tensor, ""]:
     """What `training.fit` lowers: the loss of one reading of `batch.image` against `batch.label`."""
-    return loss(model(batch.image), batch.label)
+    return loss(model(batch.image), batch.label, **options)
