@@ -4,14 +4,14 @@ Letters: B samples, N places looked at.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.stats import t as student
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def on_box(
@@ -34,13 +34,13 @@ def box_share(box: Float[Tensor, "B 4"], height: int, width: int) -> Float[Tenso
     return (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) / (height * width)
 
 
-def average(model: nn.Module, images: Float[Tensor, "B H W"], copies: int) -> Float[Tensor, "B C"]:
+def average(model: Callable, images: Float[Tensor, "B H W"], copies: int) -> Float[Tensor, "B C"]:
     """Monte-Carlo averaging: log of the mean class probabilities of `copies` independent readings."""
     logits = torch.stack([model(images).logits for _ in range(copies)])
     return logits.log_softmax(-1).logsumexp(0) - math.log(copies)
 
 
-def glimpse_scores(model: nn.Module, batch: NamedTuple) -> dict[str, Tensor]:
+def glimpse_scores(model: Callable, batch: tuple) -> dict[str, Tensor]:
     """In percent, one value an image: `error`, `error_of_10` (ten readings averaged, where a reading is
     random), and where the model attends, `on_digit` beside its `chance`.
 

@@ -298,6 +298,6 @@ def loss(
     return total + advantage.square().mean() + reinforce * policy
 
 
-def objective(model: nn.Module, batch: NamedTuple, **options: str | float) -> Float[Tensor, ""]:
+def objective(model: nn.Module, batch: tuple, **options: str | float) -> Float[Tensor, ""]:
     """What `training.fit` lowers: the loss of one reading of `batch.image` against `batch.label`."""
     return loss(model(batch.image), batch.label, **options)

@@ -18,6 +18,15 @@ def to_pixels(centres: Float[Tensor, "*n 2"], height: int, width: int) -> Int[Te
     return ((centres.clamp(-1, 1) + 1) * (size / 2) + 0.5).long()
 
 
+def windows(
+    centres: Float[Tensor, "*n 2"], height: int, width: int, side: int, scales: int
+) -> Int[Tensor, "*n S 4"]:
+    """What each scale of a glimpse covers: x0 y0 x1 y1 in pixels, half open, also outside the image."""
+    wide = side << torch.arange(scales)[:, None]  # S 1
+    corner = to_pixels(centres, height, width).unsqueeze(-2) - wide // 2
+    return torch.cat([corner, corner + wide], -1)
+
+
 class Retina:
     """A batch of images made ready for glimpses; black outside the image.
 

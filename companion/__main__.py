@@ -1,0 +1,97 @@
+"""The command line: `companion doctor`, `companion data check NAME ROOT`, `companion tables`."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+data = typer.Typer(no_args_is_help=True, help="Datasets on this machine.")
+app.add_typer(data, name="data")
+
+PACKAGES = "companion torch torchvision accelerate numpy pandas papermill jupyterlab snakemake".split()
+
+
+def refuse(error: Exception) -> typer.Exit:
+    """Print one sentence and end with status 1."""
+    typer.echo(f"companion: {error}", err=True)
+    return typer.Exit(1)
+
+
+@app.command()
+def doctor() -> None:
+    """Versions, devices, and which datasets are found under COMPANION_DATA and whole."""
+    import torch
+
+    typer.echo(f"python      {platform.python_version()} on {platform.system()} {platform.machine()}")
+    for name in PACKAGES:
+        try:
+            typer.echo(f"{name:11} {version(name)}")
+        except PackageNotFoundError:
+            typer.echo(f"{name:11} is not installed: run make book")
+    typer.echo(f"cpu         {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}")
+    for i in range(torch.cuda.device_count()):
+        typer.echo(f"gpu {i}       {torch.cuda.get_device_name(i)}")
+    if not torch.cuda.is_available():
+        typer.echo("gpu         none: everything runs on the CPU")
+    root = os.environ.get("COMPANION_DATA")
+    typer.echo(f"data        {root or 'COMPANION_DATA is not set: only the embedded data'}")
+    for name, check in checks().items():
+        try:
+            typer.echo(f"  {name:9} {check(root)}")
+        except (OSError, ValueError) as error:
+            typer.echo(f"  {name:9} {error}")
+
+
+@data.command()
+def check(name: str, root: Annotated[Path | None, typer.Argument()] = None) -> None:
+    """Is the dataset NAME under ROOT (default: COMPANION_DATA) whole?"""
+    if name not in checks():
+        raise refuse(ValueError(f"unknown dataset {name!r}; choose one of {', '.join(checks())}"))
+    try:
+        typer.echo(f"{name}: {checks()[name](root)}")
+    except (OSError, ValueError) as error:
+        raise refuse(error) from None
+
+
+def checks() -> dict:
+    """Dataset -> what says in a line that it is whole, or raises."""
+    from companion.datasets import digits
+
+    return {
+        "digits": lambda root: digits.check("digits", root),
+        "mnist": lambda root: digits.check("mnist", root),
+    }
+
+
+@app.command()
+def tables(
+    show: Annotated[
+        bool, typer.Option(help="Only print; write into results/quick, change no file in git.")
+    ] = False,
+) -> None:
+    """Build results/tables and the tables of the README from committed records; name the stale ones."""
+    from companion import tables as rooms
+    from companion.files import REPOSITORY, write_whole
+    from companion.records import scratch
+
+    try:
+        if show:
+            rooms.write(REPOSITORY / scratch())
+            typer.echo(rooms.show())
+            return
+        page = REPOSITORY / "README.md"
+        write_whole(page, rooms.readme(page.read_text(encoding="utf-8")))
+        for path in rooms.write():
+            typer.echo(path.relative_to(REPOSITORY))
+        for path, files in rooms.stale().items():
+            typer.echo(f"older than its code: {path.relative_to(REPOSITORY)} ({', '.join(files)})")
+    except (OSError, ValueError) as error:
+        raise refuse(error) from None
+
+
+if __name__ == "__main__":
+    app()

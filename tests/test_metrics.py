@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from companion import metrics
+from companion.datasets.digits import Digits
+from companion.models import ram
+
+
+def test_on_box_by_hand():
+    """Pixels 2 and 3 are in the box 2..4, which covers [1.5, 3.5)."""
+    places = torch.tensor([[[2.0, 2.0], [3.49, 1.5], [3.5, 2.0], [1.49, 2.0]]])
+    box = torch.tensor([[2.0, 2.0, 4.0, 4.0]])
+    assert metrics.on_box(places, box).tolist() == [0.5]
+    assert metrics.on_box(places[:, :1], box).tolist() == [1.0]
+    assert metrics.on_box(places, box, torch.tensor([[0.5, 0.1, 0.2, 0.2]])).tolist() == pytest.approx([0.6])
+
+
+def test_chance_is_what_random_glimpses_reach():
+    data = Digits("digits", "test", "translated-60")
+    batch = data.__getitems__(range(500))
+    torch.manual_seed(0)
+    scores = metrics.glimpse_scores(ram.RAM(200, width=16, policy="random"), batch)
+    assert scores["on_digit"].mean() == pytest.approx(scores["chance"].mean().item(), abs=0.7)
+
+
+def test_a_policy_that_knows_the_box_scores_a_hundred():
+    batch = Digits("digits", "test", "cluttered-60").__getitems__(range(20))
+    centre = (batch.box[:, :2] + batch.box[:, 2:] - 1) / 2 / 59 * 2 - 1
+
+    def oracle(images):
+        logits = torch.nn.functional.one_hot(batch.label, 10).float()
+        return ram.Read(logits, locations=torch.stack([torch.zeros(20, 2), centre], 1))
+
+    scores = {name: values.mean().item() for name, values in metrics.glimpse_scores(oracle, batch).items()}
+    assert scores["on_digit"] == 100 and scores["error"] == scores["error_of_10"] == 0
+
+
+def test_averaging_is_the_mean_of_probabilities():
+    logits = iter(torch.tensor([[[0.0, 2.0]], [[5.0, 1.0]]]))
+    mean = metrics.average(lambda images: ram.Read(next(logits)), torch.zeros(1, 4, 4), 2)
+    want = (torch.tensor([0.0, 2.0]).softmax(0) + torch.tensor([5.0, 1.0]).softmax(0)) / 2
+    torch.testing.assert_close(mean.exp()[0], want)
+
+
+def test_the_interval_is_students():
+    effects = [1.0, 2.0, 4.0, 3.0, 2.5]
+    said = metrics.claim("more is more", effects)
+    low, high = stats.t.interval(0.95, 4, np.mean(effects), stats.sem(effects))
+    assert (said.low, said.high) == pytest.approx((low, high)) and said.holds
+    assert not metrics.claim("much more", effects, least=2.0).holds
+    assert not metrics.claim("less", [-v for v in effects]).holds
+
+
+def test_one_seed_is_no_claim():
+    with pytest.raises(ValueError, match="has 1 seed"):
+        metrics.claim("once", [3.0])
