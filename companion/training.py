@@ -187,7 +187,7 @@ def measure(
     losses = fit(model, data, loss, seed=run.seed, schedule=schedule, checkpoint=checkpoint, **params["fit"])
     if record is None:
         rows = evaluate(model, test, score, seed=run.seed)
-        means = {name: round(float(values.mean(dtype=float)), 6) for name, values in rows.items()}
+        means = {name: round(float(values.mean(dtype=float)), 4) for name, values in rows.items()}
         provenance = {
             "seconds": round(perf_counter() - start),
             "data": {"train": data.fingerprint, "test": test.fingerprint},

@@ -7,15 +7,37 @@ before; a glimpse of all scales and all images is then a single gather.
 Letters: B images, H W their size, S scales, g the side of a glimpse in samples.
 """
 
+from functools import lru_cache
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 
 def to_pixels(centres: Float[Tensor, "*n 2"], height: int, width: int) -> Int[Tensor, "*n 2"]:
-    """The pixel (x, y) that a location in [-1, 1] falls on; -1 and 1 are the outer pixels' centres."""
-    size = centres.new_tensor([width - 1, height - 1])
-    return ((centres.clamp(-1, 1) + 1) * (size / 2) + 0.5).long()
+    """The pixel (x, y) that a location in [-1, 1] falls on; -1 and 1 are the outer pixels' centres.
+
+    A location outside falls on the border.
+    """
+    half, middle = frame(height, width, centres.device)
+    return torch.addcmul(middle, centres.clamp(-1, 1), half).long()
+
+
+@lru_cache(64)
+def frame(height: int, width: int, device: torch.device) -> tuple[Float[Tensor, "2"], Float[Tensor, "2"]]:
+    """Half the image's extent, and its centre plus one half for rounding, (x, y) in pixels."""
+    half = torch.tensor([width - 1, height - 1], dtype=torch.float32, device=device) / 2
+    return half, half + 0.5
+
+
+@lru_cache(64)
+def window(side: int, scales: int, rows: int, columns: int, device: torch.device) -> Int[Tensor, " Sgg"]:
+    """Where the samples of a glimpse at pixel (0, 0) lie in S layers of `rows` x `columns`."""
+    scale, i = torch.arange(scales), torch.arange(side)
+    first = (side << (scales - 1)) // 2 - (side << scale) // 2
+    line = first[:, None] + (i << scale[:, None])  # S g
+    layer = (scale * rows * columns)[:, None, None]
+    return (layer + line[:, :, None] * columns + line[:, None, :]).flatten().to(device)
 
 
 def windows(
@@ -40,9 +62,9 @@ class Retina:
         B, self.height, self.width = images.shape
         widest = side << (scales - 1)
         before = widest // 2
-        P, Q = self.height + widest, self.width + widest
+        P, self.columns = self.height + widest, self.width + widest
         # Layer s holds at [i, j] the mean of the 2^s x 2^s pixels from (i - before, j - before) on.
-        layers = images.new_zeros(B, scales, P, Q)
+        layers = images.new_zeros(B, scales, P, self.columns)
         layers[:, 0, before : before + self.height, before : before + self.width] = images
         for s in range(1, scales):
             half = 1 << (s - 1)
@@ -52,16 +74,10 @@ class Retina:
             coarse *= 0.25
         self.pixels = layers.flatten(1)
         self.patches = (scales, side, side)
-        self.row = Q
-
-        scale, i = torch.arange(scales, device=images.device), torch.arange(side, device=images.device)
-        first = before - (side << scale) // 2  # of scale s, for a centre at pixel 0
-        line = first[:, None] + (i << scale[:, None])  # S g
-        window = (scale * P * Q)[:, None, None] + line[:, :, None] * Q + line[:, None, :]
-        self.window = window.flatten()
+        self.window = window(side, scales, P, self.columns, images.device)
 
     def __call__(self, centres: Float[Tensor, "B *n 2"]) -> Float[Tensor, "B *n S g g"]:
         """The glimpses at `centres`, (x, y) in [-1, 1]; a centre outside is moved to the border."""
         x, y = to_pixels(centres, self.height, self.width).unbind(-1)
-        index = (y * self.row + x).unsqueeze(-1) + self.window
+        index = torch.add(x, y, alpha=self.columns).unsqueeze(-1) + self.window
         return self.pixels.gather(1, index.flatten(1)).view(*centres.shape[:-1], *self.patches)
