@@ -6,7 +6,7 @@ ifdef ROOT
 export COMPANION_DATA := $(abspath $(ROOT))
 endif
 
-.PHONY: book test lab bench tables
+.PHONY: book test lab bench tables notebooks
 
 book: .venv/.installed
 	@exec setpriv --pdeathsig KILL $(BIN)/python workflow/book.py $(PROFILE) $(ON)
@@ -22,6 +22,9 @@ bench: .venv/.installed
 
 tables: .venv/.installed
 	@$(BIN)/companion tables
+
+notebooks: .venv/.installed
+	@$(BIN)/python workflow/store.py
 
 .venv/.installed: pyproject.toml constraints.txt
 	@workflow/install

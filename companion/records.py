@@ -213,7 +213,8 @@ def code() -> dict[str, str]:
     files = {
         Path(m.__file__) for name, m in list(sys.modules.items()) if name.startswith(floors) and m.__file__
     }
-    return {str(f.relative_to(REPOSITORY)): fingerprint(f.read_bytes()) for f in sorted(files)}
+    house = Path(__file__).resolve().parents[1]
+    return {str(f.relative_to(house)): fingerprint(f.read_bytes()) for f in sorted(files)}
 
 
 @cache

@@ -151,7 +151,7 @@ def test_the_terminal_shows_what_is_reproduced(results):
     assert tables.show(results) == "ram: 0 of 2 rows reproduced"
     put(results, {"error": 1.1}, seed=0)
     put(results, {"error": 1.2}, seed=1)
-    first, header, row = tables.show(results).splitlines()
+    first, _, header, row = tables.show(results).splitlines()
     assert first == "ram: 1 of 2 rows reproduced"
     assert header.split() == ["method", "protocol", "metric", "published", "reproduced", "sd", "n"]
     assert row.split() == ["RAM", "centred-28", "error", "1.29", "1.15", "0.07", "2"]

@@ -31,7 +31,7 @@ TRAIN = """
 from companion import records
 for (protocol, variant), params in records.plan("01_good", source, profile).items():
     run = records.Run("01_good", source, profile, protocol, variant, seed=seed)
-    records.write_whole(run.path(), "{}")
+    records.write(run, params, {"error": 1.0})
 """
 
 

@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,percent//py:percent
+#     text_representation: {extension: .py, format_name: percent}
 #   kernelspec:
 #     display_name: Python 3
 #     language: python

@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,percent//py:percent
+#     text_representation: {extension: .py, format_name: percent}
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -39,6 +39,8 @@ from companion.datasets.digits import Digits
 from companion.models import ram
 from companion.ops.crop import Retina, windows
 from companion.player import AttentionPlayer
+
+pd.set_option("display.max_colwidth", 80)
 
 # %% [markdown]
 # ## The idea
@@ -101,7 +103,11 @@ for (canvas, kind), params in plan.items():
     score = metrics.glimpse_scores
     done[canvas, kind] = training.measure(run, params, build, train, held_out, objective, score, out=out)
 pd.DataFrame(
-    {f"{kind}, {canvas}": [losses[0], losses[-1]] for (canvas, kind), (_, _, losses) in done.items() if losses},
+    {
+        f"{kind}, {canvas}": [losses[0], losses[-1]]
+        for (canvas, kind), (_, _, losses) in done.items()
+        if losses
+    },
     index=["first loss", "last loss"],
 ).T.round(2)
 
@@ -145,7 +151,7 @@ for kind, (model, _) in looking.items():
 # In percent of the test images: `error` of one reading, `error_of_10` of ten readings averaged, `on_digit`: how
 # many of the chosen glimpses have their centre in the digit's box, `chance`: how much of the canvas that box covers.
 
-# %% tags=["nbval-ignore-output", "trained"] tolerance=6.0
+# %% tags=["nbval-ignore-output", "trained"] tolerance=12.0
 numbers = pd.DataFrame(
     [{"canvas": canvas, "model": kind} | record["metrics"] for (canvas, kind), (record, _, _) in done.items()]
 ).round(1)
@@ -169,14 +175,17 @@ print("on the digit at least twice as often as by chance:", bool(twice))
 
 # %%
 full = tables.frame(name, "full")
-full.drop(columns=["fold", "seed", "n_test"]).groupby("variant").mean(numeric_only=True).round(2).fillna("")
+columns = ["error", "error_of_10", "on_digit", "chance"]
+full.groupby("variant").agg(dict.fromkeys(columns, "mean") | {"seed": "nunique"}).round(1).astype(object).fillna("")
 
 # %% tags=["nbval-ignore-output", "picture"]
 title = "Cluttered digits: error against the number of glimpses"
 figures.by_glimpses(full, "error", "test error, %", title)
 
 # %% tags=["nbval-ignore-output", "picture"]
-figures.by_glimpses(full, "on_digit", "attention on the digit, %", "Attention on the digit: learned, random, soft")
+figures.by_glimpses(
+    full, "on_digit", "attention on the digit, %", "Attention on the digit: learned, random, soft"
+)
 
 # %% [markdown]
 # ## What the paper reports
@@ -185,7 +194,7 @@ figures.by_glimpses(full, "on_digit", "attention on the digit, %", "Attention on
 
 # %%
 rows = tables.build()["ram"]
-rows[["method", "protocol", "published", "reproduced", "sd", "n"]].fillna("")
+rows[["method", "protocol", "published", "reproduced", "sd", "n"]].astype(object).fillna("")
 
 # %% [markdown]
 # The arXiv version is compared because its numbers could be verified; the NIPS version prints better ones. All

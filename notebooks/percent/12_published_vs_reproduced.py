@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,percent//py:percent
+#     text_representation: {extension: .py, format_name: percent}
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -42,7 +42,9 @@ pd.DataFrame(counts).T
 # Rows that nothing reproduces yet are left out here; all rows are in `results/tables/`.
 
 # %%
-tables.reproduced()[["method", "dataset", "protocol", "metric", "published", "reproduced", "sd", "n", "note"]].fillna("")
+tables.reproduced()[
+    ["method", "dataset", "protocol", "metric", "published", "reproduced", "sd", "n", "note"]
+].astype(object).fillna("")
 
 # %% [markdown]
 # ## The published tables
@@ -57,22 +59,22 @@ wide = {
 }
 
 # %%
-wide["ntu_hands"].fillna("")
+wide["ntu_hands"].astype(object).fillna("")
 
 # %%
-wide["sbu"].fillna("")
+wide["sbu"].astype(object).fillna("")
 
 # %%
-wide["msr_daily"].fillna("")
+wide["msr_daily"].astype(object).fillna("")
 
 # %%
-wide["ntu_glimpse_clouds"].fillna("")
+wide["ntu_glimpse_clouds"].astype(object).fillna("")
 
 # %%
-wide["nucla"].fillna("")
+wide["nucla"].astype(object).fillna("")
 
 # %%
-wide["ram"].fillna("")
+wide["ram"].astype(object).fillna("")
 
 # %% [markdown]
 # ## What the notes say
@@ -90,4 +92,4 @@ notes[notes.note != ""].set_index("method")
 # above zero; one that fails is printed as failed.
 
 # %%
-built["claims"][["claim", "notebook", "protocol", "effect", "low", "high", "n", "holds"]].fillna("")
+built["claims"][["claim", "notebook", "protocol", "effect", "low", "high", "n", "holds"]].astype(object).fillna("")
