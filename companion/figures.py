@@ -1,14 +1,23 @@
 """Figures of the notebooks. Each returns a matplotlib Figure with title, axis names and one idea."""
 
+from pathlib import Path
+from types import ModuleType
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from IPython.display import Markdown
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
 TRUTH, WINDOW = "#56B4E9", "#E69F00"  # Okabe and Ito, told apart by colour-blind readers
+
+
+def source(module: ModuleType) -> Markdown:
+    """The file that was imported, not a copy of it."""
+    return Markdown(f"```python\n{Path(module.__file__).read_text(encoding='utf-8')}```")
 
 
 def boxed_images(

@@ -92,4 +92,6 @@ notes[notes.note != ""].set_index("method")
 # above zero; one that fails is printed as failed.
 
 # %%
-built["claims"][["claim", "notebook", "protocol", "effect", "low", "high", "n", "holds"]].astype(object).fillna("")
+built["claims"][["claim", "notebook", "protocol", "effect", "low", "high", "n", "holds"]].astype(
+    object
+).fillna("")
