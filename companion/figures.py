@@ -1,18 +1,26 @@
-"""Figures of the notebooks. Each returns a matplotlib Figure with title, axis names and one idea."""
+"""Figures of the notebooks: pictures with title, axis names and alternative text."""
 
+import io
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from IPython.display import Markdown
+from IPython.display import Image, Markdown
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
 TRUTH, WINDOW = "#56B4E9", "#E69F00"  # Okabe and Ito, told apart by colour-blind readers
+
+
+def picture(figure: Figure, alt: str) -> Image:
+    """A figure as PNG; `alt` says what is to be seen to those who do not see it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=90)
+    return Image(buffer.getvalue(), alt=alt)
 
 
 def source(module: ModuleType) -> Markdown:
@@ -22,7 +30,7 @@ def source(module: ModuleType) -> Markdown:
 
 def boxed_images(
     images: Float[Tensor, "N H W"], boxes: Float[Tensor, "N 4"], titles: list[str], columns: int = 8
-) -> Figure:
+) -> Image:
     """Images in rows with their true boxes dashed; boxes x0 y0 x1 y1 in pixels."""
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(1.25 * columns, 1.45 * rows), layout="constrained")
@@ -43,10 +51,10 @@ def boxed_images(
             )
         )
         axes.set_title(title, fontsize=9)
-    return figure
+    return picture(figure, f"{len(images)} images with their true boxes: {', '.join(titles)}")
 
 
-def glimpse_patches(patches: Float[Tensor, "T S g g"], title: str) -> Figure:
+def glimpse_patches(patches: Float[Tensor, "T S g g"], title: str) -> Image:
     """What the model sees: a column a glimpse, a row a scale."""
     T, S = patches.shape[:2]
     figure = Figure(figsize=(1.1 * T + 0.6, 1.1 * S + 0.6), layout="constrained")
@@ -58,10 +66,10 @@ def glimpse_patches(patches: Float[Tensor, "T S g g"], title: str) -> Figure:
         if t == 0:
             axes.set_ylabel(f"x {1 << s}", fontsize=9)
     figure.suptitle(title, fontsize=10)
-    return figure
+    return picture(figure, f"{title}: {T} glimpses at {S} scales")
 
 
-def density(locations: Float[Tensor, "N T 2"], title: str, bins: int = 24) -> Figure:
+def density(locations: Float[Tensor, "N T 2"], title: str, bins: int = 24) -> Image:
     """Where the n-th glimpse falls, over all images: one map a glimpse."""
     T = locations.shape[1]
     figure = Figure(figsize=(1.45 * T, 1.9), layout="constrained")
@@ -71,10 +79,10 @@ def density(locations: Float[Tensor, "N T 2"], title: str, bins: int = 24) -> Fi
         axes.set(xticks=[-1, 1], yticks=[-1, 1] if t == 0 else [], title=f"{t + 1}", aspect="equal")
         axes.invert_yaxis()
     figure.suptitle(title, fontsize=10)
-    return figure
+    return picture(figure, f"{title}: {T} maps of the image plane")
 
 
-def by_glimpses(runs: pd.DataFrame, metric: str, label: str, title: str) -> Figure:
+def by_glimpses(runs: pd.DataFrame, metric: str, label: str, title: str) -> Image:
     """A metric against the number of glimpses, mean and every seed, one line a kind of model.
 
     Args:
@@ -100,7 +108,7 @@ def by_glimpses(runs: pd.DataFrame, metric: str, label: str, title: str) -> Figu
     sns.scatterplot(**style, palette="colorblind", alpha=0.4, legend=False, s=18)
     axes.set(xlabel="number of glimpses", ylabel=label, title=title, xticks=sorted(parts.glimpses.unique()))
     axes.legend(title=None)
-    return figure
+    return picture(figure, f"{title}: lines of {', '.join(parts.kind.unique())}")
 
 
 KINDS = {"ram": "learned locations", "random": "random locations", "soft": "soft reading"}
