@@ -37,7 +37,7 @@ def boxed_images(
     for axes in figure.subplots(rows, columns, squeeze=False).flat:
         axes.axis("off")
     for axes, image, box, title in zip(figure.axes, images, boxes, titles, strict=False):
-        axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+        axes.imshow(image.numpy(), cmap="gray", vmin=0, vmax=1)
         x0, y0, x1, y1 = box.tolist()
         axes.add_patch(
             Rectangle(
@@ -59,7 +59,7 @@ def glimpse_patches(patches: Float[Tensor, "T S g g"], title: str) -> Image:
     T, S = patches.shape[:2]
     figure = Figure(figsize=(1.1 * T + 0.6, 1.1 * S + 0.6), layout="constrained")
     for (s, t), axes in np.ndenumerate(figure.subplots(S, T, squeeze=False)):
-        axes.imshow(patches[t, s], cmap="gray", vmin=0, vmax=1)
+        axes.imshow(patches[t, s].numpy(), cmap="gray", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[])
         if s == 0:
             axes.set_title(f"glimpse {t + 1}", fontsize=9)

@@ -163,3 +163,27 @@ def test_stale_records_are_listed_with_the_files_that_changed(results):
     put(results, {"error": 1.0}, seed=0, code={file: now})
     path = put(results, {"error": 1.0}, seed=1, code={file: "0" * 12, "companion/gone.py": now})
     assert tables.stale(results / "runs") == {path: [file, "companion/gone.py"]}
+
+
+def statement_runs(results, seeds):
+    hard = dict(notebook="05_hard_attention", source="digits", profile="full", protocol="cluttered-60")
+    for seed in range(seeds):
+        learned = {"error": 10.0 + seed, "on_digit": 70.0, "chance": 8.0}
+        put(results, learned, seed=seed, run=records.Run(**hard, variant="ram-6"))
+        put(results, {"error": 40.0, "on_digit": 8.5}, seed=seed, run=records.Run(**hard, variant="random-6"))
+
+
+def test_a_claim_is_tested_over_five_seeds(results):
+    statement_runs(results, 5)
+    said = tables.claims(results / "runs").set_index("claim")
+    better = said.loc["learned locations err less than random locations on cluttered canvases"]
+    assert (better["effect"], better["n"], better["holds"]) == (28.0, 5, True)
+    assert better["low"] == pytest.approx(28 - 2.776 * 1.5811 / 5**0.5, abs=0.01)
+    untested = said.loc["more glimpses help: 6 err less than 2"]
+    assert untested["n"] == 0 and untested["holds"] != untested["holds"]
+
+
+def test_fewer_seeds_test_no_claim(results):
+    statement_runs(results, 4)
+    said = tables.claims(results / "runs")
+    assert said["n"].max() == 4 and said["holds"].isna().all()
