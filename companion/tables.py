@@ -187,7 +187,7 @@ def build(results: str | Path = RESULTS) -> dict[str, pd.DataFrame]:
 
 
 def claims(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
-    """The lecture's statements tested over `SEEDS` seeds or more, folds averaged; with fewer nothing is tested."""
+    """The lecture's statements tested over at least `SEEDS` seeds, folds averaged; fewer test nothing."""
     rows = []
     for said in lecture.STATEMENTS:
         place = (said.notebook, said.source, said.profile, said.protocol)
@@ -206,7 +206,7 @@ def claims(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
             zip(("notebook", "source", "profile", "protocol", "claim"), (*place, said.text), strict=True)
         )
         if len(effects) >= SEEDS:
-            row |= metrics.claim(said.text, effects, said.least)._asdict()
+            row |= metrics.claim(said.text, effects.tolist(), said.least)._asdict()
         rows.append(row | {"n": len(effects)})
     return pd.DataFrame(rows, columns=CLAIMS).round(2)
 

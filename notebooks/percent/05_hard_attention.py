@@ -170,8 +170,9 @@ print(
 # %% [markdown]
 # ## What more glimpses bring, and what softness costs
 #
-# From the committed records of profile `full`: five seeds on cluttered canvases with the embedded digits. The soft
-# reader sees all 25 places of a grid at once; its attention is scored by its weights.
+# From the committed records of profile `full`, on cluttered canvases with the embedded digits; the column `seed`
+# counts the seeds that are there. The soft reader sees all 25 places of a grid at once, and its attention is scored
+# by its weights. It errs less than hard attention in these records: what hard attention saves is the seeing.
 
 # %%
 full = tables.frame(name, "full")
@@ -206,7 +207,8 @@ rows[["method", "protocol", "published", "reproduced", "sd", "n"]].astype(object
 # %% [markdown]
 # ## Claims
 #
-# Each is a difference of percentages, paired over seeds, with its 95 % interval. It holds if the interval lies above zero.
+# Each is a difference of percentages, paired over seeds, with its 95 % interval, and holds if the interval lies above
+# zero. It is tested once five seeds are there; until then its effect is empty.
 
 # %%
 claims = tables.build()["claims"]
