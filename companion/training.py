@@ -106,6 +106,7 @@ def fit(
     for epoch in range(len(losses), epochs):
         order.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
         seed_everything(seed, epoch, device.process_index)
+        batches.set_epoch(epoch)  # else a resumed loader counts from 0, and tells the data so
         if hasattr(data, "set_epoch"):
             data.set_epoch(epoch)
         if schedule:

@@ -17,7 +17,7 @@ def fitted(seed=0, **options):
     model = ram.RAM(n_glimpses=3, width=32)
     losses = training.fit(
         model,
-        Digits("digits", "validation"),
+        Digits("digits", "validation", "translated-60"),
         ram.objective,
         lr=1e-2,
         batch_size=32,
@@ -35,7 +35,12 @@ def test_one_seed_one_fingerprint():
 def test_training_lowers_the_loss():
     model = ram.FullyConnected(28, 32)
     losses = training.fit(
-        model, Digits("digits", "validation"), ram.objective, epochs=10, lr=1e-2, batch_size=32
+        model,
+        Digits("digits", "validation", "translated-60"),
+        ram.objective,
+        epochs=10,
+        lr=1e-2,
+        batch_size=32,
     )
     assert losses[-1] < losses[0] / 4
 
