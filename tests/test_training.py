@@ -62,7 +62,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, killed_at):
     with pytest.raises(KeyboardInterrupt):
         training.fit(
             model,
-            Digits("digits", "validation"),
+            Digits("digits", "validation", "translated-60"),
             dying,
             lr=1e-2,
             batch_size=32,
