@@ -36,7 +36,7 @@ def test_training_lowers_the_loss():
     model = ram.FullyConnected(28, 32)
     losses = training.fit(
         model,
-        Digits("digits", "validation", "translated-60"),
+        Digits("digits", "validation"),
         ram.objective,
         epochs=10,
         lr=1e-2,
