@@ -4,7 +4,6 @@ import io
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython.display import Image, Markdown
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-TRUTH, WINDOW = "#56B4E9", "#E69F00"  # Okabe and Ito, told apart by colour-blind readers
+TRUTH = "#56B4E9"  # of Okabe and Ito, told apart by colour-blind readers
 
 
 def picture(figure: Figure, alt: str) -> Image:
@@ -52,21 +51,6 @@ def boxed_images(
         )
         axes.set_title(title, fontsize=9)
     return picture(figure, f"{len(images)} images with their true boxes: {', '.join(titles)}")
-
-
-def glimpse_patches(patches: Float[Tensor, "T S g g"], title: str) -> Image:
-    """What the model sees: a column a glimpse, a row a scale."""
-    T, S = patches.shape[:2]
-    figure = Figure(figsize=(1.1 * T + 0.6, 1.1 * S + 0.6), layout="constrained")
-    for (s, t), axes in np.ndenumerate(figure.subplots(S, T, squeeze=False)):
-        axes.imshow(patches[t, s].numpy(), cmap="gray", vmin=0, vmax=1)
-        axes.set(xticks=[], yticks=[])
-        if s == 0:
-            axes.set_title(f"glimpse {t + 1}", fontsize=9)
-        if t == 0:
-            axes.set_ylabel(f"x {1 << s}", fontsize=9)
-    figure.suptitle(title, fontsize=10)
-    return picture(figure, f"{title}: {T} glimpses at {S} scales")
 
 
 def density(locations: Float[Tensor, "N T 2"], title: str, bins: int = 24) -> Image:
