@@ -141,7 +141,8 @@ def measured(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
         if known != record["params"]:
             raise ValueError(f"{path} and {first.name} have different params; run the older one again")
         for metric, value in record["metrics"].items():
-            made_on = {"device": provenance.get("device") or "", "commit": commit(provenance)}
+            device = " ".join(filter(None, (provenance.get("device"), provenance.get("precision"))))
+            made_on = {"device": device, "commit": commit(provenance)}
             rows.append(run | {"metric": metric, "value": value} | made_on)
     if not rows:
         return pd.DataFrame(columns=["notebook", *MEASURED])

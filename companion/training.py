@@ -1,4 +1,4 @@
-"""Fit and evaluate, by the same call on a CPU, a GPU (bf16) or several processes (`accelerate launch`).
+"""Fit and evaluate, by the same call on a CPU, a GPU or several processes (`accelerate launch`).
 
 An epoch is the unit of everything that can be interrupted: its order, its data and its noise come
 from (seed, epoch) alone, and a checkpoint is written when it ends. A run that is killed anywhere
@@ -42,9 +42,14 @@ def seed_everything(*seed: int) -> None:
 
 
 def accelerator() -> Accelerator:
-    """This process's devices; `batch_size` is the size over all processes together."""
+    """This process's devices; `batch_size` is the size over all processes together.
+
+    Products are computed in bf16 where the device has instructions for them: on GPUs, and on CPUs with
+    avx512_bf16, where training is about twice as fast. Other CPUs imitate bf16 slowly, so they stay in f32.
+    """
+    fast = torch.cuda.is_available() or torch.cpu.get_capabilities().get("avx512_bf16", False)
     return Accelerator(
-        mixed_precision="bf16" if torch.cuda.is_available() else "no",
+        mixed_precision="bf16" if fast else "no",
         dataloader_config=DataLoaderConfiguration(split_batches=True),
     )
 
@@ -191,6 +196,7 @@ def measure(
         means = {name: round(float(values.mean(dtype=float)), 4) for name, values in rows.items()}
         provenance = {
             "seconds": round(perf_counter() - start),
+            "precision": "bf16" if accelerator().mixed_precision == "bf16" else "f32",
             "data": {"train": data.fingerprint, "test": test.fingerprint},
             "weights": weights_fingerprint(model),
         }
