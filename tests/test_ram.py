@@ -93,6 +93,19 @@ def test_loss_by_hand():
     want = last + (0.75 - 0.25) ** 2 - 0.3 * (-0.5) * (0.75 - 0.25)
     torch.testing.assert_close(loss(out, torch.tensor([1]), feedback="last"), want)
     torch.testing.assert_close(loss(out, torch.tensor([1]), feedback="each"), want + first)
+    normalized = want - 0.3 * (-0.5) * (1 - (0.75 - 0.25))
+    torch.testing.assert_close(loss(out, torch.tensor([1]), feedback="last", normalized=True), normalized)
+
+
+@pytest.mark.parametrize("reward, paid", [("next", [0.5, 0.8]), ("last", [0.8, 0.8])])
+def test_a_decision_is_paid_by_the_glimpse_it_leads_to_or_by_the_last(reward, paid):
+    """One image, three glimpses, baselines of zero: the gradient of a log-probability is its pay."""
+    right = torch.tensor([0.1, 0.5, 0.8])
+    steps = torch.stack([torch.zeros(3), torch.logit(right)], -1)[None]
+    log_probs = torch.zeros(1, 2, requires_grad=True)
+    out = Read(steps[:, -1], steps, torch.zeros(1, 3, 2), None, log_probs, torch.zeros(1, 2))
+    loss(out, torch.tensor([1]), reward=reward, reinforce=1.0).backward()
+    torch.testing.assert_close(-log_probs.grad, torch.tensor([paid]))
 
 
 def test_reinforce_raises_the_probability_of_what_was_rewarded():
@@ -166,6 +179,8 @@ def test_no_glimpses_are_refused(kind):
 def test_wrong_words_are_refused():
     with pytest.raises(ValueError, match="feedback is 'never'"):
         loss(read(RAM(2)), LABELS, feedback="never")
+    with pytest.raises(ValueError, match="reward is 'each'; it must be next or last"):
+        loss(read(RAM(2)), LABELS, reward="each")
     with pytest.raises(ValueError, match="policy 'greedy' must be learned or random"):
         RAM(2, policy="greedy")
 

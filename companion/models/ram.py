@@ -8,9 +8,9 @@ An agent sees an image only through glimpses, and each glimpse decides where the
     l_t ~ N(mu(h_t), sigma^2)                 a hard decision: no gradient passes
     p(y) = softmax(E h_T)                     only after the last glimpse
 
-The reward R is the probability of the right class, which is the mean of the paper's reward (1 if a class
+The reward R_t is the probability of the right class, which is the mean of the paper's reward (1 if a class
 drawn from it is right) and has less noise. Cross-entropy trains what leads to the class; REINFORCE,
-sum_t grad log N(l_t; mu(h_t), sigma^2) (R - b_t) with a baseline b_t fitted to R, trains mu.
+sum_t grad log N(l_t; mu(h_t), sigma^2) (R_t - b_t) with a baseline b_t fitted to R_t, trains mu.
 The mean is kept within the image by a tanh; the paper's is linear.
 
 Letters: B images, H W their size, T glimpses, S scales, g side of a glimpse, K positions of the
@@ -46,12 +46,8 @@ class GlimpseNetwork(nn.Module):
         self.see = nn.Linear(scales * side**2, part)
         self.place = nn.Linear(2, part)
         self.join = nn.Linear(2 * part, width)  # A and B side by side: one product
-
-        for layer, gain in (
-            (self.see, 3),
-            (self.place, 1),
-            (self.join, 1),
-        ):  # ink is sparse: 0.3 is a pixel's rms
+        # Ink is sparse: a pixel's rms is 0.3.
+        for layer, gain in ((self.see, 3), (self.place, 1), (self.join, 1)):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             layer.weight.data *= gain
             nn.init.zeros_(layer.bias)
@@ -272,18 +268,26 @@ def check_glimpses(n_glimpses: int) -> None:
 
 
 def loss(
-    read: Read, labels: Int[Tensor, " B"], feedback: str = "each", reinforce: float = 0.3
+    read: Read,
+    labels: Int[Tensor, " B"],
+    feedback: str = "each",
+    reward: str = "next",
+    reinforce: float = 0.3,
+    normalized: bool = False,
 ) -> Float[Tensor, ""]:
-    """Cross-entropy, squared error of the baselines, and REINFORCE.
+    """Cross-entropy, squared error of the baselines, and REINFORCE. The paper: last, last, not normalized.
 
     Args:
-        feedback: "last" is the paper's: the class is asked for after the last glimpse, and all decisions
-            share that reward. "each": it is asked for after every glimpse (the earlier ones together count
-            as much as the last), and a decision is rewarded by the glimpse that it leads to.
+        feedback: when the class is asked for: after the "last" glimpse, or after "each" (the earlier ones
+            together count as much as the last).
+        reward: what rewards a decision: the class after the glimpse that it leads to ("next"), or after the
+            "last" one.
         reinforce: weight of REINFORCE.
+        normalized: divide what a decision won or lost by its rms over the batch.
     """
-    if feedback not in ("each", "last"):
-        raise ValueError(f"feedback is {feedback!r}; it must be each or last")
+    for name, value, known in (("feedback", feedback, "each last"), ("reward", reward, "next last")):
+        if value not in known.split():
+            raise ValueError(f"{name} is {value!r}; it must be {known.replace(' ', ' or ')}")
     total = F.cross_entropy(read.logits, labels)
     if read.steps is None:
         return total
@@ -293,8 +297,11 @@ def loss(
     if read.log_probs is None:
         return total
     right = read.steps.detach().softmax(-1).gather(2, labels[:, None, None].expand(-1, T, 1)).squeeze(-1)
-    advantage = (right[:, 1:] if feedback == "each" else right[:, -1:]) - read.baselines
-    policy = -(read.log_probs * advantage.detach()).sum(1).mean()
+    advantage = (right[:, 1:] if reward == "next" else right[:, -1:]) - read.baselines
+    gain = advantage.detach()
+    if normalized:
+        gain = gain / gain.square().mean(0).sqrt().clamp_min(1e-6)
+    policy = -(read.log_probs * gain).sum(1).mean()
     return total + advantage.square().mean() + reinforce * policy
 
 

@@ -60,7 +60,7 @@ pd.set_option("display.max_colwidth", 80)
 # The paper prints neither $\sigma$ nor learning rate, batch size or number of epochs. Three things decide here
 # whether the search succeeds: REINFORCE also shapes the state that $\mu$ reads; $\sigma$ starts wide and narrows;
 # and each decision is rewarded by the glimpse that it leads to. The paper rewards only at the end, which is
-# `feedback: last` in the preset.
+# `feedback: last, reward: last` in the preset.
 
 # %% [markdown]
 # ## The model
@@ -219,5 +219,5 @@ claims[claims.notebook == "05_hard_attention"][["claim", "effect", "low", "high"
 #
 # 1. Set `variant = "ram-1"` and `"ram-12"`. Where does the error stop falling, and does the twelfth glimpse still
 #    land on the digit?
-# 2. In `workflow/config.yaml` set `feedback: last`, the paper's reward, and run again. What happens to `on_digit`?
+# 2. In `workflow/config.yaml` set `feedback: last, reward: last`, as the paper does, and run again. What happens to `on_digit`?
 # 3. Build the model with `state_detached=True`, as the widely used code does. Which of the two numbers suffers first?
