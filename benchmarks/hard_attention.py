@@ -1,7 +1,8 @@
 """RAM at 28 x 28, 128 images a batch, 6 glimpses of 8 x 8: glimpses alone, and whole training steps.
 
 The reference pads and slices (`tests/pad_and_slice.py`). Two bounds stand beside it: a step whose
-glimpses cost nothing, and the step's matrix products alone.
+glimpses cost nothing, and the step's matrix products alone. Steps are timed in f32, and in bf16 where
+`training.fit` would use it.
 """
 
 import sys
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.benchmark import Timer
 
+from companion import training
 from companion.models import ram
 from companion.ops.crop import Retina
 
@@ -47,15 +49,17 @@ def extract(sensor: type, images: Tensor, places: Tensor) -> None:
         eye(centres)
 
 
-def trainer(sensor: type, images: Tensor, labels: Tensor) -> partial:
-    """A training step of the model with this sensor."""
+def trainer(sensor: type, images: Tensor, labels: Tensor, dtype: torch.dtype) -> partial:
+    """A training step of the model with this sensor, its products in `dtype`."""
     model = ram.RAM(T, SIDE)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
 
     def step() -> None:
         ram.Retina = sensor
         optimizer.zero_grad()
-        ram.loss(model(images), labels).backward()
+        with torch.autocast("cpu", dtype, enabled=dtype is not torch.float32):
+            value = ram.loss(model(images), labels)
+        value.backward()
         optimizer.step()
 
     return partial(step)
@@ -70,11 +74,12 @@ def multiply(layers: list[tuple[Tensor, Tensor, Tensor, bool]]) -> None:
             torch.mm(dy, weight.T)
 
 
-def layers() -> list[tuple[Tensor, Tensor, Tensor, bool]]:
+def layers(dtype: torch.dtype) -> list[tuple[Tensor, Tensor, Tensor, bool]]:
     """Input, gradient, weight of each layer of one glimpse, and whether the input's gradient is asked."""
     sizes = [(SIDE**2, WIDTH // 2, False), (2, WIDTH // 2, False)]
     sizes += [(WIDTH, WIDTH, True)] * 3 + [(WIDTH, 2, True), (WIDTH, 10, True)]
-    return [(torch.rand(B, k), torch.rand(B, n), torch.rand(k, n), asked) for k, n, asked in sizes]
+    shapes = [((B, k), (B, n), (k, n), asked) for k, n, asked in sizes]
+    return [(*(torch.rand(s).to(dtype) for s in three), asked) for *three, asked in shapes]
 
 
 if __name__ == "__main__":
@@ -86,9 +91,12 @@ if __name__ == "__main__":
     print(f"glimpses alone: {ours * 1e6:.0f} us a batch, pad and slice {obvious * 1e6:.0f} us")
     print(f"  {obvious / ours:.1f} times as fast")
     sensors = {"ours": Retina, "pad and slice": PadAndSlice, "free glimpses": Free}
-    rates = {name: B / seconds(trainer(sensor, images, labels), 4.0) for name, sensor in sensors.items()}
-    rates["matrix products alone"] = B / T / seconds(partial(multiply, layers()))
-    for name, rate in rates.items():
-        print(f"training, {name}: {rate:,.0f} images/s")
-    print(f"  {rates['ours'] / rates['pad and slice']:.2f} times pad and slice", end=", ")
-    print(f"{rates['ours'] / rates['matrix products alone']:.0%} of what the products allow")
+    dtypes = [torch.float32] + [torch.bfloat16] * (training.accelerator().mixed_precision == "bf16")
+    for dtype in dtypes:
+        steps = {name: trainer(sensor, images, labels, dtype) for name, sensor in sensors.items()}
+        rates = {name: B / seconds(step, 4.0) for name, step in steps.items()}
+        rates["matrix products alone"] = B / T / seconds(partial(multiply, layers(dtype)))
+        for name, rate in rates.items():
+            print(f"training in {dtype}, {name}: {rate:,.0f} images/s".replace("torch.", ""))
+        print(f"  {rates['ours'] / rates['pad and slice']:.2f} times pad and slice", end=", ")
+        print(f"{rates['ours'] / rates['matrix products alone']:.0%} of what the products allow")

@@ -89,11 +89,11 @@ def test_one_seed_has_no_sd(results):
 
 
 def test_devices_and_commits_are_joined(results):
-    put(results, {"error": 1.0}, seed=0, device="NVIDIA H200", commit="b" * 40, dirty=True)
+    put(results, {"error": 1.0}, seed=0, device="NVIDIA H200", precision="bf16", commit="b" * 40, dirty=True)
     put(results, {"error": 1.0}, seed=1, commit="a" * 40)
     put(results, {"error": 1.0}, seed=2, commit=None, dirty=True)
     row = tables.build(results)["ram"].iloc[0]
-    assert (row["device"], row["commit"]) == ("NVIDIA H200, cpu (AVX2)", "aaaaaaa, bbbbbbb-dirty")
+    assert (row["device"], row["commit"]) == ("NVIDIA H200 bf16, cpu (AVX2)", "aaaaaaa, bbbbbbb-dirty")
 
 
 def test_what_has_no_published_row_goes_into_the_notebooks_table(results):

@@ -57,9 +57,9 @@ pd.set_option("display.max_colwidth", 80)
 #
 # $$\nabla J \approx \sum_t \nabla \log \mathcal N(l_t; \mu(h_t), \sigma^2 I)\,(R_t - b_t).$$
 #
-# The paper prints neither $\sigma$ nor learning rate, batch size or number of epochs. Three things decide here
-# whether the search succeeds: REINFORCE also shapes the state that $\mu$ reads; $\sigma$ starts wide and narrows;
-# and each decision is rewarded by the glimpse that it leads to. The paper rewards only at the end, which is
+# The paper prints neither $\sigma$ nor learning rate, batch size or number of epochs. What decides here whether the
+# search succeeds: $\sigma$ starts wide and narrows; REINFORCE also shapes the state that $\mu$ reads; and each
+# decision is rewarded by the glimpse that it leads to. The paper asks and rewards only at the end, which is
 # `feedback: last, reward: last` in the preset.
 
 # %% [markdown]
@@ -137,8 +137,8 @@ for kind, (model, read) in looking.items():
         display(AttentionPlayer(batch.image, boxes, batch.box, **options))
 
 # %% [markdown]
-# The same glimpses over all test images: the map of the $t$-th location. Random locations fill the square, learned
-# ones gather where digits can be.
+# The same glimpses over all test images: the map of the $t$-th location. The first, which is random, fills the
+# square; the chosen ones gather where digits can be.
 
 # %% tags=["nbval-ignore-output", "picture"]
 every = test.__getitems__(range(len(test)))
