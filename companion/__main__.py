@@ -75,8 +75,7 @@ def tables(
 ) -> None:
     """Build results/tables and the tables of the README from committed records; name the stale ones."""
     from companion import tables as rooms
-    from companion.files import REPOSITORY, write_whole
-    from companion.records import scratch
+    from companion.files import REPOSITORY, scratch, write_whole
 
     try:
         if show:

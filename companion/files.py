@@ -9,6 +9,11 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+def scratch() -> str:
+    """The folder of everything that is made on this machine and not committed."""
+    return os.environ.get("COMPANION_OUT", "results/quick")
+
+
 def write_whole(path: str | Path, content: str | bytes) -> Path:
     """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
 

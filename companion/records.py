@@ -19,17 +19,12 @@ from pathlib import Path
 
 import yaml
 
-from companion.files import REPOSITORY, fingerprint, write_whole
+from companion.files import REPOSITORY, fingerprint, scratch, write_whole
 
 PROFILES = ("quick", "full", "paper")
 CONFIG = REPOSITORY / "workflow" / "config.yaml"
 PACKAGES = ("torch", "torchvision", "numpy", "accelerate")
 FIELDS = {"run": dict, "params": dict, "metrics": dict, "claims": dict, "provenance": dict}
-
-
-def scratch() -> str:
-    """The folder of everything that is made on this machine and not committed."""
-    return os.environ.get("COMPANION_OUT", "results/quick")
 
 
 @dataclass(frozen=True)

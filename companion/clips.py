@@ -1,0 +1,140 @@
+"""What every skeleton dataset gives, and the file that keeps it parsed.
+
+A clip has T frames, M bodies, J joints. Reading text again for each training would take longer than the
+training, so a dataset is parsed once into one memory-mapped safetensors file, which is made anew when a
+file of the dataset or the code that reads it changes.
+
+Letters: N frames of all clips together, T frames of one, M bodies, J joints.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32
+from safetensors import safe_open
+from safetensors.numpy import save
+
+from companion.files import REPOSITORY, fingerprint, scratch, write_whole
+
+
+class Clip(NamedTuple):
+    """One performance of one action."""
+
+    skeleton: Float32[np.ndarray, "T M J 3"]  # metres, camera frame; zero where nothing was seen
+    visible: Bool[np.ndarray, "T M J"]
+    label: int  # from 0
+    subject: int | None  # None: the copy does not know it
+    camera: int  # or the set of SBU: what protocols split by beside the subject
+    name: str
+
+
+class DamagedClip(ValueError):
+    """A file that is no clip of its dataset; the sentence names file and line."""
+
+
+def find(root: str | Path | None, folder: str, pattern: str) -> list[Path]:
+    """The dataset's files `root/folder/pattern`, sorted; root is by default $COMPANION_DATA.
+
+    Raises:
+        FileNotFoundError: no root, no folder, or no file of that name in it.
+    """
+    root = root or os.environ.get("COMPANION_DATA")
+    if root is None:
+        raise FileNotFoundError(
+            f"no data folder: pass root or set COMPANION_DATA to the folder that contains {folder}"
+        )
+    place = Path(root) / folder
+    if not place.is_dir():
+        raise FileNotFoundError(f"no folder {place}; root must contain {folder}")
+    files = sorted(place.glob(pattern))
+    if not files:
+        raise FileNotFoundError(f"no file {pattern} in {place}")
+    return files
+
+
+def parse_all(
+    files: Sequence[Path], parse: Callable[[Path], Clip], strict: bool = True
+) -> tuple[list[Clip], list[DamagedClip]]:
+    """All clips, and what is wrong with those that could not be read; strict: raise the first.
+
+    The caller reports what was left out; nothing is left out silently.
+    """
+    clips, damaged = [], []
+    for path in files:
+        try:
+            clips.append(parse(path))
+        except DamagedClip as error:
+            if strict:
+                raise
+            damaged.append(error)
+    return clips, damaged
+
+
+class Store:
+    """The clips of one file that `keep` wrote; each is read from the file when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = safe_open(path, "numpy")
+        about = self.file.metadata()
+        self.source, self.damaged = about["source"], json.loads(about["damaged"])
+        self.rows = json.loads(about["rows"])  # label, subject, camera, name
+        self.first = self.file.get_tensor("first")  # of each clip, and N
+        self.skeleton, self.visible = self.file.get_slice("skeleton"), self.file.get_slice("visible")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Clip:
+        frames = slice(int(self.first[index]), int(self.first[index + 1]))
+        return Clip(self.skeleton[frames], self.visible[frames], *self.rows[index])
+
+
+def keep(
+    name: str,
+    files: Sequence[Path],
+    parse: Callable[[Path], Clip],
+    strict: bool = True,
+    cache: str | Path | None = None,
+) -> Store:
+    """The clips of `files`, parsed now or by an earlier call.
+
+    Args:
+        name: of the file.
+        parse: reads one file.
+        strict: a damaged file is an error; else it is left out and named in `Store.damaged`.
+        cache: folder of the file; default `results/quick/cache`.
+
+    Raises:
+        DamagedClip: a damaged file, if strict.
+    """
+    code = Path(sys.modules[parse.__module__].__file__).read_bytes()
+    stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path in files for stat in [path.stat()]]
+    source = fingerprint([code, Path(__file__).read_bytes(), json.dumps([strict, stats]).encode()])
+    path = Path(cache or REPOSITORY / scratch() / "cache") / f"{name}.{source}.safetensors"
+    if path.is_file():
+        return Store(path)
+    clips, damaged = parse_all(files, parse, strict)
+    if not clips:
+        raise FileNotFoundError(
+            f"none of the {len(files)} files of {name} can be read; the first: {damaged[0]}"
+        )
+    lengths = [len(clip.skeleton) for clip in clips]
+    tensors = {
+        "skeleton": np.concatenate([clip.skeleton for clip in clips]),
+        "visible": np.concatenate([clip.visible for clip in clips]),
+        "first": np.cumsum([0, *lengths]),
+    }
+    about = {
+        "source": source,
+        "damaged": json.dumps([str(error) for error in damaged]),
+        "rows": json.dumps([clip[2:] for clip in clips]),
+    }
+    write_whole(path, save(tensors, about))  # two processes write the same bytes
+    for old in set(path.parent.glob(f"{name}.*.safetensors")) - {path}:
+        old.unlink(missing_ok=True)
+    return Store(path)

@@ -1,0 +1,241 @@
+"""NTU RGB+D (Shahroudy, Liu, Ng, Wang, CVPR 2016): skeletons of the 60 actions, 25 joints, in metres.
+
+    root/ntu/nturgb+d_skeletons/SsssCcccPpppRrrrAaaa.skeleton
+
+sss is the setup, ccc the camera, ppp the performer, rrr the repetition, aaa the action.
+
+The text holds the number of frames; for each frame the number of bodies; for each body its id and nine
+numbers, the number of joints, and for each joint twelve numbers: x y z, depth x y, colour x y, the
+orientation w x y z, and the tracking state (0 not tracked, 1 inferred, 2 tracked).
+
+Letters: T frames, N bodies seen in one frame or another, M bodies kept, J = 25 joints.
+"""
+
+import math
+import re
+from pathlib import Path
+from typing import NamedTuple, no_type_check
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numba import njit
+
+from companion.clips import Clip, DamagedClip
+from companion.skeleton import KINECT_V2
+
+J, FIELDS, BODY_FIELDS = len(KINECT_V2), 12, 9
+BODIES = 2  # kept of each clip
+ROW = BODY_FIELDS + J * FIELDS  # numbers of one body in one frame, without id and number of joints
+NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
+ACTIONS = 60
+CLIPS = 56_880
+PATTERN = "*.skeleton"
+TRAIN_SUBJECTS = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
+TRAIN_CAMERAS = (2, 3)
+ENDS, COUNT, JOINTS, GOES_ON = 1, 2, 3, 4
+FAULTS = {
+    ENDS: "the file ends too early",
+    COUNT: "{!r} is no count or id",
+    JOINTS: f"{{!r}} stands for the number of joints, not {J}",
+    GOES_ON: "{!r} follows the last frame",
+}
+TENS = np.array([float(10**k) for k in range(23)])
+
+
+class Bodies(NamedTuple):
+    """Every body of every frame, as the file has them: R rows."""
+
+    frames: int  # T
+    frame: Int[np.ndarray, " R"]
+    body: Int[np.ndarray, " R"]  # its id
+    state: Float[np.ndarray, "R 9"]  # clipped edges, hands, restricted, lean, tracking
+    joints: Float[np.ndarray, "R 25 12"]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+@no_type_check
+def number(text, at):
+    """The word at or after `at`: value, integer value, start, end, and whether only Python can read it.
+
+    A mantissa below 2^53 divided by a power of ten up to 10^22 is rounded once, and so equals what Python
+    reads (Clinger, PLDI 1990). Longer ones, exponents and anything else are left to Python.
+    """
+    last = len(text) - 1  # a blank ends the text
+    while at < last and text[at] <= 32:
+        at += 1
+    start = at
+    sign = 1 - 2 * (text[at] == 45)
+    at += text[at] == 45
+    first, mantissa, decimals = at, 0, 0
+    while 48 <= text[at] <= 57:
+        mantissa = mantissa * 10 + (text[at] - 48)
+        at += 1
+    digits = at - first
+    if text[at] == 46:
+        at += 1
+        first = at
+        while 48 <= text[at] <= 57:
+            mantissa = mantissa * 10 + (text[at] - 48)
+            at += 1
+        decimals = at - first
+        digits += decimals
+    exact = 0 < digits <= 18 and (decimals == 0 or mantissa < 9007199254740992) and text[at] <= 32
+    while text[at] > 32:
+        at += 1
+    value = sign * mantissa / TENS[decimals] if exact else 0.0
+    return value, sign * mantissa, start, at, not exact
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+@no_type_check
+def walk(text, frame, body, values, slow):
+    """Fill one row a body; `slow` says which values Python must read: row, column, start, end.
+
+    Returns: frames, rows, slow values, fault, start and end of the word at fault.
+    """
+    rows, left = 0, 0
+    value, frames, start, at, bad = number(text, 0)
+    if bad or value != frames or frames < 0:
+        return 0, 0, 0, ENDS if start == at else COUNT, start, at
+    for t in range(frames):
+        value, bodies, start, at, bad = number(text, at)
+        if bad or value != bodies or bodies < 0:
+            return 0, 0, 0, ENDS if start == at else COUNT, start, at
+        for _ in range(bodies):
+            if rows == len(frame):
+                return 0, 0, 0, ENDS, len(text), len(text)
+            frame[rows] = t
+            value, body[rows], start, at, bad = number(text, at)
+            if bad or value != body[rows]:
+                return 0, 0, 0, ENDS if start == at else COUNT, start, at
+            for column in range(values.shape[1]):
+                if column == BODY_FIELDS:
+                    value, _, start, at, bad = number(text, at)
+                    if bad or value != J:
+                        return 0, 0, 0, ENDS if start == at else JOINTS, start, at
+                values[rows, column], _, start, at, bad = number(text, at)
+                if start == at:
+                    return 0, 0, 0, ENDS, start, at
+                if bad:
+                    slow[left] = rows, column, start, at
+                    left += 1
+            rows += 1
+    _, _, start, end, _ = number(text, at)
+    return frames, rows, left, GOES_ON if start < end else 0, start, end
+
+
+def read_skeleton(path: str | Path) -> Bodies:
+    """One `.skeleton` file.
+
+    Raises:
+        DamagedClip: it is no whole skeleton file; the sentence names file and line.
+    """
+    text = Path(path).read_bytes()
+
+    def damaged(at: int, fault: str) -> DamagedClip:
+        line = text.count(b"\n", 0, at) + 1
+        return DamagedClip(f"{path}, line {line}: {fault}; download it again")
+
+    letters = np.frombuffer(text + b"\n", np.uint8)
+    most = len(text) // (2 * ROW) + 1  # a number takes two bytes at least
+    frame, body = np.empty((2, most), np.int64)
+    values, slow = np.empty((most, ROW)), np.empty((len(text) // 2 + 1, 4), np.int64)
+    frames, rows, left, fault, start, end = walk(letters, frame, body, values, slow)
+    if fault:
+        raise damaged(start, FAULTS[fault].format(text[start:end].decode("latin-1")))
+    for row, column, start, end in slow[:left].tolist():
+        word = text[start:end].decode("latin-1")
+        try:
+            values[row, column] = float(word)
+        except ValueError:
+            raise damaged(start, f"{word!r} is no number") from None
+        field = (column - BODY_FIELDS) % FIELDS
+        if column >= BODY_FIELDS and field < 3 and not math.isfinite(values[row, column]):
+            raise damaged(start, f"the {'xyz'[field]} of a joint is {word}")
+    if not frames:
+        raise DamagedClip(f"{path}, line 1: the clip has no frames; download it again")
+    state, joints = values[:rows, :BODY_FIELDS], values[:rows, BODY_FIELDS:].reshape(rows, J, FIELDS)
+    return Bodies(frames, frame[:rows], body[:rows], state, joints)
+
+
+def tracks(
+    bodies: Bodies, near: float = 0.5
+) -> tuple[Float[np.ndarray, "T N 25 3"], Bool[np.ndarray, "T N 25"]]:
+    """One column a person: positions in metres, and whether a position is given (tracked or inferred).
+
+    The sensor may lose a person and go on under another id: a body that appears after another has ended,
+    with its middle less than `near` metres from where that one was last, is the same person.
+    """
+    T, middle = bodies.frames, KINECT_V2.middle
+    columns: list[list[int]] = []  # rows of each person, in time
+    _, first = np.unique(bodies.body, return_index=True)
+    for body in bodies.body[np.sort(first)]:
+        rows = np.flatnonzero(bodies.body == body).tolist()
+        start = bodies.joints[rows[0], middle, :3]
+        for person in columns:
+            gone = bodies.frame[person[-1]] < bodies.frame[rows[0]]
+            if gone and np.linalg.norm(bodies.joints[person[-1], middle, :3] - start) < near:
+                person += rows
+                break
+        else:
+            columns.append(rows)
+    skeleton, visible = np.zeros((T, len(columns), J, 3)), np.zeros((T, len(columns), J), bool)
+    for n, rows in enumerate(columns):
+        skeleton[bodies.frame[rows], n] = bodies.joints[rows, :, :3]
+        visible[bodies.frame[rows], n] = bodies.joints[rows, :, 11] > 0
+    return skeleton, visible
+
+
+def choose(
+    skeleton: Float[np.ndarray, "T N 25 3"], visible: Bool[np.ndarray, "T N 25"], most: int = BODIES
+) -> list[int]:
+    """The columns of the people who act, the one who moves most first.
+
+    As the authors advise (README of shahroudy/NTURGB-D): motion is the variance over time, summed over
+    joints and coordinates; a body that is wider than tall is furniture, unless it is the only one.
+    """
+    seen = visible.any(-1)
+    motion, upright = [], []
+    for n in range(skeleton.shape[1]):
+        poses = skeleton[seen[:, n], n]
+        width, height = np.ptp(poses[..., :2], axis=1).mean(0)
+        motion.append(poses.var(0).sum())
+        upright.append(height > width)
+    people = [n for n in range(len(motion)) if upright[n]] or list(range(len(motion)))
+    return sorted(people, key=lambda n: -motion[n])[:most]
+
+
+def parse(path: Path) -> Clip:
+    """The clip of one file, its people chosen; a clip without a body is damaged."""
+    named = NAME.match(path.name)
+    if not named:
+        raise DamagedClip(f"{path} is not named SsssCcccPpppRrrrAaaa.skeleton; rename or remove it")
+    _, camera, subject, _, action = map(int, named.groups())
+    if not 1 <= action <= ACTIONS:
+        raise DamagedClip(f"{path}: action {action} is not one of 1 to {ACTIONS}; remove it")
+    bodies = read_skeleton(path)
+    if not len(bodies.body):
+        raise DamagedClip(
+            f"{path}: no body in any of {bodies.frames} frames; it belongs to the samples to ignore"
+        )
+    pairs, count = np.unique(np.stack([bodies.frame, bodies.body], 1), axis=0, return_counts=True)
+    if count.max() > 1:
+        frame, body = pairs[count.argmax()]
+        raise DamagedClip(f"{path}: body {body} is twice in frame {frame}; download it again")
+    skeleton, visible = tracks(bodies)
+    kept = choose(skeleton, visible)
+    both = np.zeros((bodies.frames, BODIES, J, 3), np.float32), np.zeros((bodies.frames, BODIES, J), bool)
+    for to, array in zip(both, (skeleton, visible), strict=True):
+        to[:, : len(kept)] = array[:, kept]
+    return Clip(*both, action - 1, subject, camera, named.group())
+
+
+def split(
+    subject: Int[np.ndarray, " n"], camera: Int[np.ndarray, " n"], protocol: str
+) -> Bool[np.ndarray, " n"]:
+    """Which clips are tested; the others train. Both protocols are the authors'."""
+    if protocol == "cross_subject":
+        return ~np.isin(subject, TRAIN_SUBJECTS)
+    if protocol == "cross_view":
+        return ~np.isin(camera, TRAIN_CAMERAS)
+    raise ValueError(f"unknown protocol {protocol!r} of NTU; choose cross_subject or cross_view")

@@ -1,0 +1,63 @@
+"""Northwestern-UCLA Multiview Action 3D (Wang, Nie, Xia, Wu, Zhu, CVPR 2014): 10 classes, 20 joints, metres.
+
+root/nucla/all_sqe/aAA_sSS_eEE_vVV.json      action, subject, repetition, view: as CTR-GCN distributes it
+"""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from companion.clips import Clip, DamagedClip
+from companion.skeleton import KINECT_V1
+
+CLASSES = (
+    *("pick up with one hand", "pick up with two hands", "drop trash", "walk around", "sit down"),
+    *("stand up", "donning", "doffing", "throw", "carry"),
+)
+ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)  # of the names, in the order of the labels
+NAME = re.compile(r"a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d)")
+CLIPS = 1494
+PATTERN = "*.json"
+PROTOCOLS = {"V12_3": (1, 2), "V13_2": (1, 3), "V23_1": (2, 3)}  # training views
+
+
+def parse(path: Path) -> Clip:
+    """The clip of one file."""
+    named = NAME.fullmatch(path.stem)
+    if not named:
+        raise DamagedClip(f"{path} is not named aAA_sSS_eEE_vVV.json; rename or remove it")
+    action, subject, _, view = map(int, named.groups())
+    try:
+        content = json.loads(path.read_bytes())
+        skeleton = np.array(content["skeletons"], float)
+        label = content["label"]
+    except json.JSONDecodeError as error:
+        raise DamagedClip(f"{path}, line {error.lineno}: {error.msg}; download it again") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise DamagedClip(
+            f"{path}, line 1: no object with `skeletons` and `label` ({error}); download it again"
+        ) from None
+    if skeleton.ndim != 3 or skeleton.shape[1:] != (len(KINECT_V1), 3) or not len(skeleton):
+        raise DamagedClip(
+            f"{path}, line 1: skeletons of shape {skeleton.shape}, not T 20 3; download it again"
+        )
+    if not np.isfinite(skeleton).all():
+        frame = int(np.argwhere(~np.isfinite(skeleton))[0, 0])
+        raise DamagedClip(f"{path}, line 1: a coordinate of frame {frame} is not finite; download it again")
+    if action not in ACTIONS or label != ACTIONS.index(action) + 1:
+        raise DamagedClip(
+            f"{path}, line 1: label {label!r} does not go with action {action}; download it again"
+        )
+    visible = skeleton.any(-1)
+    return Clip(
+        skeleton[:, None].astype(np.float32), visible[:, None], label - 1, subject, view, named.group()
+    )
+
+
+def split(camera: np.ndarray, protocol: str) -> np.ndarray:
+    """Which clips are tested; the others train."""
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"unknown protocol {protocol!r} of N-UCLA; choose one of {', '.join(PROTOCOLS)}")
+    return ~np.isin(camera, PROTOCOLS[protocol])
