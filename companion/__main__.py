@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -58,12 +59,22 @@ def check(name: str, root: Annotated[Path | None, typer.Argument()] = None) -> N
 
 
 def checks() -> dict:
-    """Dataset -> what says in a line that it is whole, or raises."""
-    from companion.datasets import digits
+    """Dataset -> what says that it is whole or how much of it is there, or raises."""
+    from companion import clips
+    from companion.datasets import digits, msr_daily, ntu, nucla, sbu
+
+    def skeletons(data) -> Callable:
+        return lambda root: clips.check(
+            clips.find(root, data.FOLDER, data.PATTERN), data.parse, data.CLIPS, data.WHERE
+        )
 
     return {
         "digits": lambda root: digits.check("digits", root),
         "mnist": lambda root: digits.check("mnist", root),
+        "ntu": skeletons(ntu),
+        "sbu": skeletons(sbu),
+        "msr_daily": skeletons(msr_daily),
+        "nucla": skeletons(nucla),
     }
 
 

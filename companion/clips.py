@@ -75,6 +75,28 @@ def parse_all(
     return clips, damaged
 
 
+def check(files: Sequence[Path], parse: Callable[[Path], Clip], official: int, where: str) -> str:
+    """How many of the `official` clips are there and whole, and where to ask for the others.
+
+    Raises:
+        ValueError: damaged files; the text counts and names them.
+    """
+    damaged = []
+    for path in files:
+        try:
+            parse(path)
+        except DamagedClip as error:
+            damaged.append(str(error))
+    missing = max(0, official - len(files))
+    if not damaged and not missing:
+        return f"complete, {len(files)} of {official}"
+    counts = f"{len(files)} of {official}, {len(damaged) or 'none'} damaged, {missing or 'none'} missing"
+    text = "\n  ".join([counts, *damaged, f"to be had at {where}"])
+    if damaged:
+        raise ValueError(text)
+    return text
+
+
 class Store:
     """The clips of one file that `keep` wrote; each is read from the file when it is asked for."""
 

@@ -6,8 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from companion import clips
+from companion.__main__ import app
 from companion.clips import DamagedClip, find, keep
 from companion.datasets import nucla
 
@@ -86,3 +88,27 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch):
     os.mkdir(tmp_path / "nucla")
     with pytest.raises(FileNotFoundError, match=r"no file \*.json in .*nucla"):
         find(tmp_path, "nucla", "*.json")
+
+
+def test_a_check_counts_and_names_the_damage(folder):
+    files = find(folder, "nucla", "*.json")
+    assert clips.check(files, nucla.parse, 3, "a page") == "complete, 3 of 3"
+    assert clips.check(files, nucla.parse, 5, "a page") == (
+        "3 of 5, none damaged, 2 missing\n  to be had at a page"
+    )
+    bad = files[1]
+    bad.write_bytes(bad.read_bytes()[:-20])
+    with pytest.raises(
+        ValueError, match=r"^3 of 4, 1 damaged, 1 missing\n  .*a02_s01_e00_v02.json, line 1: "
+    ):
+        clips.check(files, nucla.parse, 4, "a page")
+
+
+def test_the_command_line_checks_a_dataset(folder):
+    done = CliRunner().invoke(app, ["data", "check", "nucla", str(folder.parent)])
+    assert done.exit_code == 1 and "no folder" in done.output
+    (folder / "nucla").rename(folder / "all_sqe")
+    (folder / "nucla").mkdir()
+    (folder / "all_sqe").rename(folder / "nucla/all_sqe")
+    done = CliRunner().invoke(app, ["data", "check", "nucla", str(folder)])
+    assert done.exit_code == 0 and done.output.startswith("nucla: 3 of 1494, none damaged, 1491 missing\n")

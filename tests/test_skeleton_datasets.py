@@ -191,7 +191,7 @@ def test_views_and_subjects_split_the_other_two():
 
 @needs("sbu")
 def test_the_real_sbu():
-    clips = [sbu.parse(path) for path in find(ROOT, "sbu", sbu.PATTERN)]
+    clips = [sbu.parse(path) for path in find(ROOT, sbu.FOLDER, sbu.PATTERN)]
     assert len(clips) == sbu.CLIPS
     counts = np.bincount([clip.label for clip in clips]).tolist()
     assert counts == [42, 43, 40, 41, 18, 21, 39, 38]
@@ -201,7 +201,7 @@ def test_the_real_sbu():
 
 @needs("nucla")
 def test_the_real_nucla():
-    clips = [nucla.parse(path) for path in find(ROOT, "nucla/all_sqe", nucla.PATTERN)]
+    clips = [nucla.parse(path) for path in find(ROOT, nucla.FOLDER, nucla.PATTERN)]
     camera = np.array([clip.camera for clip in clips])
     tested = nucla.split(camera, "V12_3")
     assert (len(clips), int((~tested).sum()), int(tested.sum())) == (1484, 1020, 464)

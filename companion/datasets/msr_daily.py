@@ -21,7 +21,8 @@ CLASSES = (
 )
 NAME = re.compile(r"a(\d\d)_s(\d\d)_e(\d\d)_skeleton")
 CLIPS = 320
-PATTERN = "*_skeleton.txt"
+FOLDER, PATTERN = "msr_daily", "*_skeleton.txt"
+WHERE = "https://sites.google.com/view/wanqingli/data-sets/msr-dailyactivity3d"
 TRAIN_SUBJECTS = (1, 3, 5, 7, 9)
 J, BODIES = len(KINECT_V1), 2
 

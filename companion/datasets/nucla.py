@@ -19,7 +19,8 @@ CLASSES = (
 ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)  # of the names, in the order of the labels
 NAME = re.compile(r"a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d)")
 CLIPS = 1494
-PATTERN = "*.json"
+FOLDER, PATTERN = "nucla/all_sqe", "*.json"
+WHERE = "https://wangjiangb.github.io/my_data.html"
 PROTOCOLS = {"V12_3": (1, 2), "V13_2": (1, 3), "V23_1": (2, 3)}  # training views
 
 

@@ -37,7 +37,8 @@ FOLDS = (
     (12, 13, 14, 17, 18),
 )  # of SETS, from 1
 CLIPS = 282
-PATTERN = "s*/*/*/skeleton_pos.txt"
+FOLDER, PATTERN = "sbu", "s*/*/*/skeleton_pos.txt"
+WHERE = "https://www3.cs.stonybrook.edu/~kyun/research/kinect_interaction/index.html"
 NUMBERS = 1 + 2 * len(OPENNI) * 3
 
 
