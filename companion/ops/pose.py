@@ -64,7 +64,7 @@ def resample(
 
 
 def derivatives(poses: Poses) -> tuple[Poses, Poses]:
-    """Velocity and acceleration, first and second differences; before the clip its first frame stood still."""
+    """Velocity and acceleration, first and second differences; before the clip its first frame stood."""
     velocity = torch.diff(poses, dim=-4, prepend=poses[..., :1, :, :, :])
     return velocity, torch.diff(velocity, dim=-4, prepend=velocity[..., :1, :, :, :])
 
