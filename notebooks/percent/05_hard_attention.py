@@ -201,8 +201,9 @@ rows[["method", "protocol", "published", "reproduced", "sd", "n"]].astype(object
 
 # %% [markdown]
 # The arXiv version is compared because its numbers could be verified; the NIPS version prints better ones. All
-# later reproductions are below its cluttered numbers, so equality is not the aim. `docs/ledger.md` lists what the
-# paper leaves open and the faults of the widely used code.
+# later reproductions are below its cluttered numbers, so equality is not the aim. Here the class is asked for after
+# each glimpse, and the centred canvas is read with 512 units, twice the paper's. `docs/ledger.md` lists these
+# differences, what the paper leaves open, and the faults of the widely used code.
 
 # %% [markdown]
 # ## Claims
