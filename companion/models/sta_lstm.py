@@ -1,0 +1,136 @@
+"""Spatio-temporal attention on joints (Song, Lan, Xing, Zeng, Liu, AAAI 2017).
+
+One LSTM says which joints matter in a frame, one how much the frame matters, and a third recognises:
+
+    s_t = U_s tanh(W_x x_t + W_h h^s_{t-1} + b_s) + b_us,   alpha_t = softmax(s_t)      one weight a joint
+    x'_tk = K alpha_tk x_tk                                       what the main LSTM sees of joint k
+    beta_t = relu(w_x x_t + w_h h^b_{t-1} + b_b)                                      one weight a frame
+    o = 1/T sum_t beta_t z_t,   p(y) = softmax(o)                z_t: class scores of the main LSTM
+
+    L = cross-entropy + l1 sum_k (1 - 1/T sum_t alpha_tk)^2 + l2/T sum_t |beta_t| + l3 |W|_1
+
+The paper has neither the K nor the 1/T: here equal attention leaves input and scores as they are, so that
+a part can be switched off without changing their scale. The loss could be opened in no primary source, and
+l1, l2, l3 = 1e-3, 1e-4, 5e-4 are from memory. Because the alphas of a frame sum to 1, the first penalty is
+least for equal weights.
+
+Letters: B clips, T frames, M bodies, J joints, K = M J, C classes, S units of each layer.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Read(NamedTuple):
+    """What the model says, and what it attended to; a part that is switched off weighs everything alike."""
+
+    logits: Float[Tensor, "B C"]
+    joints: Float[Tensor, "B T M J"]  # alpha, summing to 1 in each frame
+    frames: Float[Tensor, "B T"]  # beta, not negative
+
+
+class JointAttention(nn.Module):
+    """alpha: weights over the K joints of each frame, from the frames before and this one."""
+
+    def __init__(self, joints: int, units: int) -> None:
+        super().__init__()
+        self.past = nn.LSTM(3 * joints, units, batch_first=True)
+        self.see, self.remember = nn.Linear(3 * joints, units), nn.Linear(units, units, bias=False)
+        self.weigh = nn.Linear(units, joints)
+
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T K"]:
+        before = shift(self.past(x)[0])
+        return self.weigh(torch.tanh(self.see(x) + self.remember(before))).softmax(-1)
+
+
+class FrameAttention(nn.Module):
+    """beta: how much each frame counts, from the frames before and this one. It begins near 1."""
+
+    def __init__(self, joints: int, units: int) -> None:
+        super().__init__()
+        self.past = nn.LSTM(3 * joints, units, batch_first=True)
+        self.see, self.remember = nn.Linear(3 * joints, 1), nn.Linear(units, 1, bias=False)
+        nn.init.ones_(self.see.bias)
+
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T"]:
+        before = shift(self.past(x)[0])
+        return F.relu(self.see(x) + self.remember(before)).squeeze(-1)
+
+
+def shift(states: Float[Tensor, "B T S"]) -> Float[Tensor, "B T S"]:
+    """h_{t-1} in the place of h_t; zero in the first frame."""
+    return F.pad(states[:, :-1], (0, 0, 1, 0))
+
+
+class STALSTM(nn.Module):
+    """Recognise an action from joints, and say which joints and frames it was seen in.
+
+    Args:
+        joints, bodies: J and M.
+        classes: C.
+        units: S.
+        spatial, temporal: use the attention on joints, on frames; without both it is a plain LSTM.
+        layers: of the main LSTM.
+        dropout: before each layer of the main LSTM but the first, and before the scores.
+    """
+
+    def __init__(
+        self,
+        joints: int,
+        bodies: int,
+        classes: int,
+        units: int = 100,
+        spatial: bool = True,
+        temporal: bool = True,
+        layers: int = 3,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        K = joints * bodies
+        self.where = JointAttention(K, units) if spatial else None
+        self.when = FrameAttention(K, units) if temporal else None
+        widths = [3 * K, *[units] * (layers - 1)]
+        self.main = nn.ModuleList(nn.LSTM(width, units, batch_first=True) for width in widths)
+        self.dropout, self.classify = nn.Dropout(dropout), nn.Linear(units, classes)
+        self.attending = {"where", "when"}  # parts in use; a stage of the training leaves some at rest
+        self.depth = layers  # layers in use
+
+    def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
+        B, T, M, J, _ = poses.shape
+        x = poses.flatten(2)
+        alpha, beta = x.new_full((B, T, M * J), 1 / (M * J)), x.new_ones(B, T)
+        if self.where is not None and "where" in self.attending:
+            alpha = self.where(x)
+        if self.when is not None and "when" in self.attending:
+            beta = self.when(x)
+        h = (M * J * alpha.unsqueeze(-1) * poses.flatten(2, 3)).flatten(2)
+        for n, layer in enumerate(self.main[: self.depth]):
+            h, _ = layer(self.dropout(h) if n else h)
+        scores = self.classify(self.dropout(h))
+        return Read((beta.unsqueeze(-1) * scores).mean(1), alpha.unflatten(-1, (M, J)), beta)
+
+
+def loss(
+    model: STALSTM,
+    read: Read,
+    labels: Int[Tensor, " B"],
+    even: float = 1e-3,
+    short: float = 1e-4,
+    sparse: float = 5e-4,
+) -> Float[Tensor, ""]:
+    """Cross-entropy and the three penalties.
+
+    Args:
+        even: lambda 1, against joints that are never looked at.
+        short: lambda 2, against large weights of frames.
+        sparse: lambda 3, of the L1 norm of all weight matrices. It is a sum, so it grows with the model.
+    """
+    total = F.cross_entropy(read.logits, labels)
+    total = total + even * (1 - read.joints.flatten(2).mean(1)).square().sum(1).mean()
+    total = total + short * read.frames.abs().mean()
+    matrices = [value for name, value in model.named_parameters() if "weight" in name]
+    return total + sparse * sum(value.abs().sum() for value in matrices)
