@@ -3,7 +3,7 @@ PROFILE ?= quick
 ON ?= local
 BIN := .venv/bin
 ifdef ROOT
-export COMPANION_DATA := $(abspath $(ROOT))
+export COMPANION_DATA := $(shell realpath -m "$(ROOT)")
 endif
 
 .PHONY: book test lab bench tables notebooks

@@ -7,7 +7,7 @@ import tempfile
 
 import pytest
 
-NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+NUMBER = re.compile(r"(?<![\w.-])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")  # but the 6 of ram-6
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,7 +10,7 @@ Letters: N frames of all clips together, T frames of one, M bodies, J joints.
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float32
 from safetensors import safe_open
 from safetensors.numpy import save
 
+from companion import skeleton
 from companion.files import REPOSITORY, fingerprint, scratch, write_whole
 
 
@@ -57,22 +58,26 @@ def find(root: str | Path | None, folder: str, pattern: str) -> list[Path]:
     return files
 
 
-def parse_all(
-    files: Sequence[Path], parse: Callable[[Path], Clip], strict: bool = True
-) -> tuple[list[Clip], list[DamagedClip]]:
-    """All clips, and what is wrong with those that could not be read; strict: raise the first.
+def make(path: Path, skeleton: np.ndarray, visible: np.ndarray, *about: int | str | None) -> Clip:
+    """A clip in which what was not seen is zero; `about` is label, subject, camera and name.
 
-    The caller reports what was left out; nothing is left out silently.
+    Raises:
+        DamagedClip: a coordinate is too large for metres.
     """
-    clips, damaged = [], []
+    with np.errstate(over="ignore"):
+        metres = np.where(visible[..., None], skeleton, 0).astype(np.float32)
+    if not np.isfinite(metres).all():
+        raise DamagedClip(f"{path}: a coordinate is no number of metres; download it again")
+    return Clip(metres, visible, *about)
+
+
+def read_all(files: Iterable[Path], parse: Callable[[Path], Clip]) -> Iterator[Clip | DamagedClip]:
+    """Each file's clip, or what is wrong with it."""
     for path in files:
         try:
-            clips.append(parse(path))
+            yield parse(path)
         except DamagedClip as error:
-            if strict:
-                raise
-            damaged.append(error)
-    return clips, damaged
+            yield error
 
 
 def check(files: Sequence[Path], parse: Callable[[Path], Clip], official: int, where: str) -> str:
@@ -81,12 +86,7 @@ def check(files: Sequence[Path], parse: Callable[[Path], Clip], official: int, w
     Raises:
         ValueError: damaged files; the text counts and names them.
     """
-    damaged = []
-    for path in files:
-        try:
-            parse(path)
-        except DamagedClip as error:
-            damaged.append(str(error))
+    damaged = [str(error) for error in read_all(files, parse) if isinstance(error, DamagedClip)]
     missing = max(0, official - len(files))
     if not damaged and not missing:
         return f"complete, {len(files)} of {official}"
@@ -103,7 +103,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.file = safe_open(path, "numpy")
         about = self.file.metadata()
-        self.source, self.damaged = about["source"], json.loads(about["damaged"])
+        self.damaged = json.loads(about["damaged"])  # a sentence a file that could not be read
         self.rows = json.loads(about["rows"])  # label, subject, camera, name
         self.first = self.file.get_tensor("first")  # of each clip, and N
         self.skeleton, self.visible = self.file.get_slice("skeleton"), self.file.get_slice("visible")
@@ -112,6 +112,8 @@ class Store:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Clip:
+        if not 0 <= index < len(self):
+            raise IndexError(f"clip {index} of {len(self)}")
         frames = slice(int(self.first[index]), int(self.first[index + 1]))
         return Clip(self.skeleton[frames], self.visible[frames], *self.rows[index])
 
@@ -134,29 +136,29 @@ def keep(
     Raises:
         DamagedClip: a damaged file, if strict.
     """
-    code = Path(sys.modules[parse.__module__].__file__).read_bytes()
+    code = [Path(sys.modules[parse.__module__].__file__), Path(__file__), Path(skeleton.__file__)]
     stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path in files for stat in [path.stat()]]
-    source = fingerprint([code, Path(__file__).read_bytes(), json.dumps([strict, stats]).encode()])
-    path = Path(cache or REPOSITORY / scratch() / "cache") / f"{name}.{source}.safetensors"
-    if path.is_file():
-        return Store(path)
-    clips, damaged = parse_all(files, parse, strict)
-    if not clips:
-        raise FileNotFoundError(
-            f"none of the {len(files)} files of {name} can be read; the first: {damaged[0]}"
-        )
-    lengths = [len(clip.skeleton) for clip in clips]
-    tensors = {
-        "skeleton": np.concatenate([clip.skeleton for clip in clips]),
-        "visible": np.concatenate([clip.visible for clip in clips]),
-        "first": np.cumsum([0, *lengths]),
-    }
-    about = {
-        "source": source,
-        "damaged": json.dumps([str(error) for error in damaged]),
-        "rows": json.dumps([clip[2:] for clip in clips]),
-    }
-    write_whole(path, save(tensors, about))  # two processes write the same bytes
-    for old in set(path.parent.glob(f"{name}.*.safetensors")) - {path}:
+    source = fingerprint([*(path.read_bytes() for path in code), json.dumps(stats).encode()])
+    stem = f"{name}.{fingerprint(os.path.commonpath(files).encode())}"
+    path = Path(cache or REPOSITORY / scratch() / "cache") / f"{stem}.{source}.safetensors"
+    if not path.is_file():
+        parsed = list(read_all(files, parse))
+        damaged = [str(error) for error in parsed if isinstance(error, DamagedClip)]
+        clips = [clip for clip in parsed if isinstance(clip, Clip)]
+        if not clips:
+            raise FileNotFoundError(
+                f"none of the {len(files)} files of {name} can be read; the first: {damaged[0]}"
+            )
+        tensors = {
+            "skeleton": np.concatenate([clip.skeleton for clip in clips]),
+            "visible": np.concatenate([clip.visible for clip in clips]),
+            "first": np.cumsum([0, *(len(clip.skeleton) for clip in clips)]),
+        }
+        about = {"damaged": json.dumps(damaged), "rows": json.dumps([clip[2:] for clip in clips])}
+        write_whole(path, save(tensors, about))  # two processes write the same bytes
+    store = Store(path)
+    for old in set(path.parent.glob(f"{stem}.*.safetensors")) - {path}:
         old.unlink(missing_ok=True)
-    return Store(path)
+    if strict and store.damaged:
+        raise DamagedClip(store.damaged[0])
+    return store

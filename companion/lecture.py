@@ -5,9 +5,8 @@ corrections).
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
-HOUSE = Path(__file__).resolve().parents[1]
+from companion.files import REPOSITORY
 
 FELZENSZWALB = "Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 2010"
 JOHANSSON = "Johansson, Holsanova, Dewhurst, Holmqvist, J. Exp. Psychol. HPP 2012"
@@ -44,7 +43,7 @@ class Topic:
     @property
     def exists(self) -> bool:
         """Is the notebook there, or planned?"""
-        return (HOUSE / "notebooks" / f"{self.notebook}.ipynb").is_file()
+        return (REPOSITORY / "notebooks" / f"{self.notebook}.ipynb").is_file()
 
 
 TOPICS = (
@@ -254,6 +253,11 @@ STATEMENTS = (
         "chosen glimpses land on the digit more often than random ones",
         *HARD,
         ((1, "ram-6", "on_digit"), (-1, "random-6", "on_digit")),
+    ),
+    Statement(
+        "chosen glimpses land on the digit more often than the middle of the canvas does",
+        *HARD,
+        ((1, "ram-6", "on_digit"), (-1, "ram-6", "centre")),
     ),
     Statement(
         "learned locations err less than random locations on cluttered canvases",

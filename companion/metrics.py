@@ -30,8 +30,10 @@ def on_box(
 
 
 def box_share(box: Float[Tensor, "B 4"], height: int, width: int) -> Float[Tensor, " B"]:
-    """Share of the image that the box covers: what a glimpse anywhere hits by chance."""
-    return (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) / (height * width)
+    """Share of the locations in [-1, 1]^2 that lie in the box: what a glimpse anywhere hits by chance."""
+    extent = box.new_tensor([width, height]) - 1  # -1 and 1 are the outer pixels' centres
+    near, far = (box[:, :2] - 0.5).clamp_min(0), (box[:, 2:] - 0.5).minimum(extent)
+    return ((far - near).clamp_min(0) / extent).prod(1)
 
 
 def average(model: Callable, images: Float[Tensor, "B H W"], copies: int) -> Float[Tensor, "B C"]:
@@ -42,7 +44,8 @@ def average(model: Callable, images: Float[Tensor, "B H W"], copies: int) -> Flo
 
 def glimpse_scores(model: Callable, batch: tuple) -> dict[str, Tensor]:
     """In percent, one value an image: `error`, `error_of_10` (ten readings averaged, where a reading is
-    random), and where the model attends, `on_digit` beside its `chance`.
+    random), and where the model attends, `on_digit` beside two controls that see nothing: `chance`, a
+    location anywhere, and `centre`, always the middle of the image.
 
     Of a sequence of hard locations the first is random, so the T - 1 chosen ones are scored; of soft
     weights the mean over the T reads.
@@ -62,7 +65,9 @@ def glimpse_scores(model: Callable, batch: tuple) -> dict[str, Tensor]:
         on = on_box(places[:, 1:], batch.box)
     else:
         on = on_box(places, batch.box, read.weights.mean(1))
-    return scores | {"on_digit": 100 * on, "chance": 100 * box_share(batch.box, side, side)}
+    middle = places.new_full((len(batch.box), 1, 2), (side - 1) / 2)
+    blind = {"chance": box_share(batch.box, side, side), "centre": on_box(middle, batch.box)}
+    return scores | {"on_digit": 100 * on} | {name: 100 * share for name, share in blind.items()}
 
 
 class Claim(NamedTuple):

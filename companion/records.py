@@ -94,8 +94,11 @@ def plan(
 
 
 def checkpoint(run: Run, params: dict) -> Path:
-    """Where the run's weights lie on this machine; other params, or for `quick` other code, lie elsewhere."""
-    made_by = package_fingerprint() if run.profile == "quick" else ""
+    """Where the run's weights lie on this machine; those of other params or other code lie elsewhere.
+
+    Code is the whole package for `quick`, else the imported files that numbers depend on.
+    """
+    made_by = package_fingerprint() if run.profile == "quick" else json.dumps(code())
     key = fingerprint([json.dumps(params, sort_keys=True).encode(), made_by.encode()])
     return run.path(f"{scratch()}/weights").with_suffix(f".{key}.safetensors")
 

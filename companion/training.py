@@ -77,6 +77,8 @@ def fit(
 ) -> list[float]:
     """Train in place with AdamW, a linear warm-up and a cosine to zero; the mean loss of each epoch.
 
+    The model ends on the CPU, as `evaluate` leaves it too.
+
     Args:
         data: `__getitems__(indices)` gives a batch; `set_epoch(epoch)`, if there, draws it anew.
         loss: called as loss(model, batch), gives a scalar.
@@ -118,7 +120,9 @@ def fit(
             schedule(epoch / epochs)
         total = 0.0
         for batch in batches:
-            rate = lr * min(1, (step + 1) / (warmup * steps)) * (1 + math.cos(math.pi * step / steps)) / 2
+            rate = (
+                lr * min(1, (step + 1) / max(1, warmup * steps)) * (1 + math.cos(math.pi * step / steps)) / 2
+            )
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["factor"]
             value = loss(trained, batch)
@@ -136,7 +140,7 @@ def fit(
     if schedule:
         schedule(1.0)
     bar.close()
-    device.unwrap_model(trained, keep_fp32_wrapper=False)
+    device.unwrap_model(trained, keep_fp32_wrapper=False).cpu()
     return losses
 
 
@@ -156,7 +160,7 @@ def evaluate(
     for batch in batches:
         for name, values in score(read, batch).items():
             columns.setdefault(name, []).append(device.gather_for_metrics(values).float().cpu())
-    device.unwrap_model(read, keep_fp32_wrapper=False)
+    device.unwrap_model(read, keep_fp32_wrapper=False).cpu()
     return {name: torch.cat(parts).numpy() for name, parts in columns.items()}
 
 
@@ -173,6 +177,8 @@ def measure(
 ) -> tuple[dict, nn.Module | None, list[float]]:
     """Train, test and record one run, or take up what stands of it: its record, its checkpoint.
 
+    The code that the record names is that of the beginning; `seconds` is empty for a run that went on.
+
     Args:
         params: with the options of `fit` under "fit"; a record made with equal params is kept.
         build: makes the model; called after seeding.
@@ -186,21 +192,27 @@ def measure(
     record, checkpoint = records.find(run.path(out), params), records.checkpoint(run, params)
     if record and not checkpoint.exists():
         return record, None, []
-    start = perf_counter()
+    start, resumed, made_by = perf_counter(), checkpoint.exists(), records.surroundings()
     seed_everything(run.seed)
     model = build()
     schedule = getattr(model, "anneal", None)
+    if record:
+        losses = load_checkpoint(checkpoint, model)
+        if weights_fingerprint(model) != record["provenance"].get("weights"):
+            return record, None, []
+        if schedule:
+            schedule(1.0)
+        return record, model, losses
     losses = fit(model, data, loss, seed=run.seed, schedule=schedule, checkpoint=checkpoint, **params["fit"])
-    if record is None:
-        rows = evaluate(model, test, score, seed=run.seed)
-        means = {name: round(float(values.mean(dtype=float)), 4) for name, values in rows.items()}
-        provenance = {
-            "seconds": round(perf_counter() - start),
-            "precision": "bf16" if accelerator().mixed_precision == "bf16" else "f32",
-            "data": {"train": data.fingerprint, "test": test.fingerprint},
-            "weights": weights_fingerprint(model),
-        }
-        record = records.write(run, params, means | {"n_test": len(test)}, out=out, **provenance)
+    rows = evaluate(model, test, score, seed=run.seed)
+    means = {name: round(float(values.mean(dtype=float)), 4) for name, values in rows.items()}
+    provenance = made_by | {
+        "seconds": None if resumed else round(perf_counter() - start),
+        "precision": "bf16" if accelerator().mixed_precision == "bf16" else "f32",
+        "data": {"train": data.fingerprint, "test": test.fingerprint},
+        "weights": weights_fingerprint(model),
+    }
+    record = records.write(run, params, means | {"n_test": len(test)}, out=out, **provenance)
     return record, model, losses
 
 

@@ -45,7 +45,7 @@ def test_a_kept_clip_is_the_parsed_clip(folder):
 def test_it_is_parsed_once_and_again_when_a_file_changes(folder, monkeypatch):
     store(folder)
     with monkeypatch.context() as patch:
-        patch.setattr(clips, "parse_all", None)
+        patch.setattr(clips, "read_all", None)
         store(folder)
     put(folder / "nucla", "a01_s01_e00_v01", 7)
     assert len(store(folder)[0].skeleton) == 7
@@ -57,6 +57,9 @@ def test_a_damaged_file_is_an_error_or_is_named(folder):
     with pytest.raises(DamagedClip, match="a04_s01_e00_v01.json, line 1"):
         store(folder)
     kept = store(folder, strict=False)
+    for index in (-1, 3):
+        with pytest.raises(IndexError, match=f"clip {index} of 3"):
+            kept[index]
     assert len(kept) == 3 and len(kept.damaged) == 1 and str(bad) in kept.damaged[0]
 
 

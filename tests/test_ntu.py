@@ -131,7 +131,7 @@ def test_a_mutated_file_is_read_or_refused(put, data):
 def test_the_name_says_label_subject_and_camera(put):
     clip = ntu.parse(put(text([[(1, 0.0)]])))
     assert clip[2:] == (3, 3, 2, "S001C002P003R001A004") and clip.skeleton.shape == (1, 2, 25, 3)
-    for name in ("clip.skeleton", "S001C001P001R001A061.skeleton", "S001C001P001R001A000.skeleton"):
+    for name in ("clip.skeleton", "S001C001P001R001A061.skeleton", "S001C004P001R001A001.skeleton"):
         with pytest.raises(DamagedClip, match=name):
             ntu.parse(put(text([[(1, 0.0)]]), name))
 

@@ -9,9 +9,9 @@ from companion.models.ram import RAM, Read, SoftReader, build, loss
 IMAGES, LABELS = torch.rand(5, 20, 20), torch.tensor([0, 1, 2, 3, 4])
 
 
-def read(model, seed=0):
-    torch.manual_seed(seed)
-    return model(IMAGES)
+def read(model, images=IMAGES):
+    torch.manual_seed(0)
+    return model(images)
 
 
 @pytest.mark.parametrize("core", ["rectified", "lstm"])
@@ -133,7 +133,7 @@ def test_anneal_leads_from_sigma_to_sigma_end():
 
 def test_random_glimpses_ignore_the_image_and_fill_the_square():
     model = RAM(400, policy="random")
-    one, other = read(model).locations, read(model).locations
+    one, other = read(model).locations, read(model, 1 - IMAGES).locations
     torch.testing.assert_close(one, other)
     torch.testing.assert_close(one.mean((0, 1)), torch.zeros(2), atol=0.06, rtol=0)
     assert one.abs().max() <= 1
@@ -181,6 +181,8 @@ def test_wrong_words_are_refused():
         loss(read(RAM(2)), LABELS, feedback="never")
     with pytest.raises(ValueError, match="reward is 'each'; it must be next or last"):
         loss(read(RAM(2)), LABELS, reward="each")
+    with pytest.raises(ValueError, match="sigma is 0.3 and sigma_end 0.0; both must be above 0"):
+        RAM(2, sigma_end=0.0)
     with pytest.raises(ValueError, match="policy 'greedy' must be learned or random"):
         RAM(2, policy="greedy")
 

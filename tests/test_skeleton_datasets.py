@@ -80,6 +80,9 @@ def test_msr_reads_world_rows_and_frames_without_a_body(put):
     clip = msr_daily.parse(put("msr_daily"))
     assert clip[2:] == (15, 10, 2, "a16_s10_e02") and clip.skeleton.shape == (3, 2, 20, 3)
     assert clip.visible.all(-1).tolist() == [[True, False], [False, False], [True, True]]
+    unsure = msr_text().replace(" 1\n", " 0\n", 1)
+    clip_unsure = msr_daily.parse(put("msr_daily", unsure))
+    assert not clip_unsure.visible[0, 0, 0] and not clip_unsure.skeleton[0, 0, 0].any()
     first = [float(word) for word in msr_text().splitlines()[2].split()[:3]]
     np.testing.assert_allclose(clip.skeleton[0, 0, 0], first, rtol=1e-6)
 
@@ -110,11 +113,18 @@ WRONG = {
         ),
         "label 11 does not go with action 8": lambda t: t.replace('"label": 7', '"label": 11'),
         "no object with `skeletons`": lambda t: "[1, 2]",
+        "(int too large to convert to float)": lambda t: t.replace(
+            f"[[[{json.loads(t)['skeletons'][0][0][0]}", f"[[[{10**400}", 1
+        ),
+        "a coordinate is no number of metres": lambda t: t.replace(
+            f"[[[{json.loads(t)['skeletons'][0][0][0]}", "[[[1e300", 1
+        ),
         "skeletons of shape (0,)": lambda t: '{"skeletons": [], "label": 7}',
     },
     "msr_daily": {
         "the file ends too early": lambda t: t[:-30],
         "3 frames of 19 joints": lambda t: t.replace("3 20", "3 19", 1),
+        "line 1: 1e+15 frames of 20 joints": lambda t: t.replace("3 20", "1e15 20", 1),
         "line 2: 38 rows, not 0, 40 or 80": lambda t: t.replace("\n40\n", "\n38\n", 1),
         "line 3: 'x' is no number": lambda t: t.replace("\n40\n", "\n40\nx ", 1),
         "line 3: inf is not finite": lambda t: t.replace("\n40\n", "\n40\ninf ", 1),
@@ -139,6 +149,8 @@ def test_damage_is_named_with_its_line(put, name, sentence):
         ("sbu", "s09s09/01/001/skeleton_pos.txt"),
         ("sbu", "s01s03/09/001/skeleton_pos.txt"),
         ("nucla", "clip.json"),
+        ("nucla", "a08_s01_e00_v04.json"),
+        ("msr_daily", "a16_s11_e01_skeleton.txt"),
         ("msr_daily", "a17_s01_e01_skeleton.txt"),
     ],
 )

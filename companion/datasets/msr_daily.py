@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from companion.clips import Clip, DamagedClip
+from companion.clips import Clip, DamagedClip, make
 from companion.skeleton import KINECT_V1
 
 CLASSES = (
@@ -19,7 +19,7 @@ CLASSES = (
     *("use vacuum cleaner", "cheer up", "sit still", "toss paper", "play game", "lie down on sofa"),
     *("walk", "play guitar", "stand up", "sit down"),
 )
-NAME = re.compile(r"a(\d\d)_s(\d\d)_e(\d\d)_skeleton")
+NAME = re.compile(r"a(0[1-9]|1[0-6])_s(0[1-9]|10)_e(0[12])_skeleton")
 CLIPS = 320
 FOLDER, PATTERN = "msr_daily", "*_skeleton.txt"
 WHERE = "https://sites.google.com/view/wanqingli/data-sets/msr-dailyactivity3d"
@@ -30,8 +30,10 @@ J, BODIES = len(KINECT_V1), 2
 def parse(path: Path) -> Clip:
     """The clip of one file; `camera` is 1 sitting, 2 standing."""
     named = NAME.fullmatch(path.stem)
-    if not named or not 1 <= int(named[1]) <= len(CLASSES):
-        raise DamagedClip(f"{path} is not named aAA_sSS_eEE_skeleton.txt, a01 to a16; rename or remove it")
+    if not named:
+        raise DamagedClip(
+            f"{path} is not named aAA_sSS_eEE_skeleton.txt, to a16, s10 and e02; rename or remove it"
+        )
     action, subject, pose = map(int, named.groups())
     words = [
         (line, word)
@@ -57,11 +59,11 @@ def parse(path: Path) -> Clip:
         return numbers
 
     frames, joints = take(2)
-    if joints != J or frames < 1 or frames != int(frames):
+    if joints != J or frames < 1 or frames != int(frames) or frames > len(words):
         raise DamagedClip(
             f"{path}, line 1: {frames:g} frames of {joints:g} joints, not of {J}; download it again"
         )
-    skeleton = np.zeros((int(frames), BODIES, J, 3), np.float32)
+    skeleton = np.zeros((int(frames), BODIES, J, 3))
     visible = np.zeros(skeleton.shape[:3], bool)
     for t in range(int(frames)):
         (rows,) = take(1)
@@ -75,7 +77,7 @@ def parse(path: Path) -> Clip:
         skeleton[t, :bodies], visible[t, :bodies] = world[..., :3], world[..., 3] > 0
     if at < len(words):
         raise DamagedClip(f"{path}, line {words[at][0]}: text follows the last frame; download it again")
-    return Clip(skeleton, visible, action - 1, subject, pose, named.group().removesuffix("_skeleton"))
+    return make(path, skeleton, visible, action - 1, subject, pose, named.group().removesuffix("_skeleton"))
 
 
 def split(subject: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numba import njit
 
-from companion.clips import Clip, DamagedClip
+from companion.clips import Clip, DamagedClip, make
 from companion.skeleton import KINECT_V2
 
 J, FIELDS, BODY_FIELDS = len(KINECT_V2), 12, 9
@@ -53,7 +53,7 @@ class Bodies(NamedTuple):
     joints: Float[np.ndarray, "R 25 12"]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 @no_type_check
 def number(text, at):
     """The word at or after `at`: value, integer value, start, end, and whether only Python can read it.
@@ -208,12 +208,13 @@ def choose(
 
 def parse(path: Path) -> Clip:
     """The clip of one file, its people chosen; a clip without a body is damaged."""
-    named = NAME.match(path.name)
+    named = NAME.fullmatch(path.stem)
     if not named:
         raise DamagedClip(f"{path} is not named SsssCcccPpppRrrrAaaa.skeleton; rename or remove it")
     _, camera, subject, _, action = map(int, named.groups())
-    if not 1 <= action <= ACTIONS:
-        raise DamagedClip(f"{path}: action {action} is not one of 1 to {ACTIONS}; remove it")
+    for what, number, most in (("camera", camera, 3), ("subject", subject, 40), ("action", action, ACTIONS)):
+        if not 1 <= number <= most:
+            raise DamagedClip(f"{path}: {what} {number} is not one of 1 to {most}; remove it")
     bodies = read_skeleton(path)
     if not len(bodies.body):
         raise DamagedClip(
@@ -225,10 +226,10 @@ def parse(path: Path) -> Clip:
         raise DamagedClip(f"{path}: body {body} is twice in frame {frame}; download it again")
     skeleton, visible = tracks(bodies)
     kept = choose(skeleton, visible)
-    both = np.zeros((bodies.frames, BODIES, J, 3), np.float32), np.zeros((bodies.frames, BODIES, J), bool)
+    both = np.zeros((bodies.frames, BODIES, J, 3)), np.zeros((bodies.frames, BODIES, J), bool)
     for to, array in zip(both, (skeleton, visible), strict=True):
         to[:, : len(kept)] = array[:, kept]
-    return Clip(*both, action - 1, subject, camera, named.group())
+    return make(path, *both, action - 1, subject, camera, named.group())
 
 
 def split(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from companion.clips import Clip, DamagedClip
+from companion.clips import Clip, DamagedClip, make
 from companion.skeleton import KINECT_V1
 
 CLASSES = (
@@ -17,7 +17,7 @@ CLASSES = (
     *("stand up", "donning", "doffing", "throw", "carry"),
 )
 ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)  # of the names, in the order of the labels
-NAME = re.compile(r"a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d)")
+NAME = re.compile(r"a(\d\d)_s(\d\d)_e(\d\d)_v(0[1-3])")
 CLIPS = 1494
 FOLDER, PATTERN = "nucla/all_sqe", "*.json"
 WHERE = "https://wangjiangb.github.io/my_data.html"
@@ -28,7 +28,7 @@ def parse(path: Path) -> Clip:
     """The clip of one file."""
     named = NAME.fullmatch(path.stem)
     if not named:
-        raise DamagedClip(f"{path} is not named aAA_sSS_eEE_vVV.json; rename or remove it")
+        raise DamagedClip(f"{path} is not named aAA_sSS_eEE_vVV.json, v01 to v03; rename or remove it")
     action, subject, _, view = map(int, named.groups())
     try:
         content = json.loads(path.read_bytes())
@@ -36,7 +36,7 @@ def parse(path: Path) -> Clip:
         label = content["label"]
     except json.JSONDecodeError as error:
         raise DamagedClip(f"{path}, line {error.lineno}: {error.msg}; download it again") from None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise DamagedClip(
             f"{path}, line 1: no object with `skeletons` and `label` ({error}); download it again"
         ) from None
@@ -52,9 +52,7 @@ def parse(path: Path) -> Clip:
             f"{path}, line 1: label {label!r} does not go with action {action}; download it again"
         )
     visible = skeleton.any(-1)
-    return Clip(
-        skeleton[:, None].astype(np.float32), visible[:, None], label - 1, subject, view, named.group()
-    )
+    return make(path, skeleton[:, None], visible[:, None], label - 1, subject, view, named.group())
 
 
 def split(camera: np.ndarray, protocol: str) -> np.ndarray:

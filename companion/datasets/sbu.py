@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from companion.clips import Clip, DamagedClip
+from companion.clips import Clip, DamagedClip, make
 from companion.skeleton import OPENNI
 
 CLASSES = (
@@ -64,8 +64,9 @@ def parse(path: Path) -> Clip:
     x, y, z = np.moveaxis(normal, -1, 0)
     metres = np.stack([1280 - 2560 * x, 960 - 1920 * y, z * 10000 / 7.8125], -1) / 1000
     visible = normal.any(-1)
-    skeleton = np.where(visible[..., None], metres, 0).astype(np.float32)
-    return Clip(skeleton, visible, int(action) - 1, None, SETS.index(pair) + 1, f"{pair}-{action}-{number}")
+    return make(
+        path, metres, visible, int(action) - 1, None, SETS.index(pair) + 1, f"{pair}-{action}-{number}"
+    )
 
 
 def split(camera: np.ndarray, fold: int) -> np.ndarray:

@@ -109,6 +109,8 @@ class RAM(nn.Module):
         check_glimpses(n_glimpses)
         if policy not in ("learned", "random") or core not in ("rectified", "lstm"):
             raise ValueError(f"policy {policy!r} must be learned or random, core {core!r} rectified or lstm")
+        if not min(sigma, sigma_end) > 0:
+            raise ValueError(f"sigma is {sigma} and sigma_end {sigma_end}; both must be above 0")
         self.n_glimpses, self.side, self.scales, self.width = n_glimpses, side, scales, width
         self.policy, self.sigmas, self.sigma = policy, (sigma, sigma_end), sigma
         self.location_detached, self.state_detached = location_detached, state_detached
