@@ -136,7 +136,7 @@ def find(path: Path, params: dict) -> dict | None:
     if not path.is_file():
         return None
     record = read(path)
-    stale = record["run"]["profile"] == "quick" and record["provenance"]["package"] != package_fingerprint()
+    stale = record["run"]["profile"] == "quick" and record["provenance"].get("package") != package_fingerprint()
     return None if stale or record["params"] != json.loads(json.dumps(params)) else record
 
 
