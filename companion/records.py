@@ -136,7 +136,8 @@ def find(path: Path, params: dict) -> dict | None:
     if not path.is_file():
         return None
     record = read(path)
-    stale = record["run"]["profile"] == "quick" and record["provenance"].get("package") != package_fingerprint()
+    made_by = record["provenance"].get("package")
+    stale = record["run"]["profile"] == "quick" and made_by != package_fingerprint()
     return None if stale or record["params"] != json.loads(json.dumps(params)) else record
 
 
