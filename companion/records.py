@@ -64,16 +64,25 @@ class Run:
 
 
 def plan(
-    notebook: str, source: str, profile: str, protocol: str | None = None, variant: str | None = None
-) -> dict[tuple[str, str], dict]:
-    """What one call of a notebook measures, from `workflow/config.yaml`: (protocol, variant) -> params.
+    notebook: str,
+    source: str,
+    profile: str,
+    seed: int = 0,
+    protocol: str | None = None,
+    variant: str | None = None,
+    fold: int | None = None,
+) -> dict[Run, dict]:
+    """What one call of a notebook measures, from `workflow/config.yaml`: each run and its params.
+
+    A preset's `folds` and `seeds` say how many there are (default 1 fold, any seed); a variant may have
+    its own. They are no params, so that more seeds leave the records of the others as they are.
 
     Args:
-        protocol, variant: only these; a variant that the preset does not list gets the numbers that
-            the protocol's variants share.
+        protocol, variant, fold: only these; a variant that the preset does not list gets the numbers
+            that the protocol's variants share.
 
     Raises:
-        ValueError: no preset for this source, profile or protocol.
+        ValueError: no preset for this source, profile, protocol or fold.
     """
     presets = yaml.safe_load(CONFIG.read_text())["presets"][notebook]
     if source not in presets.get(profile, {}):
@@ -89,7 +98,13 @@ def plan(
         shared = {key: value for key, value in protocols[name].items() if key != "variants"}
         own = protocols[name]["variants"]
         for which in [variant] if variant else own:
-            chosen[name, which] = shared | (own.get(which) or {})
+            params = shared | (own.get(which) or {})
+            folds, seeds = params.pop("folds", 1), params.pop("seeds", seed + 1)
+            if fold is not None and not 0 <= fold < folds:
+                raise ValueError(f"unknown fold {fold} of {name}; choose one of 0 to {folds - 1}")
+            if seed < seeds or variant:
+                for number in range(folds) if fold is None else [fold]:
+                    chosen[Run(notebook, source, profile, name, which, number, seed)] = params
     return chosen
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from companion import lecture, metrics, records
+from companion import lecture, records
+from companion.claims import claim
 from companion.files import REPOSITORY, fingerprint, write_whole
 
 RESULTS = REPOSITORY / "results"
@@ -207,7 +208,7 @@ def claims(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
             zip(("notebook", "source", "profile", "protocol", "claim"), (*place, said.text), strict=True)
         )
         if len(effects) >= SEEDS:
-            row |= metrics.claim(said.text, effects.tolist(), said.least)._asdict()
+            row |= claim(said.text, effects.tolist(), said.least)._asdict()
         rows.append(row | {"n": len(effects)})
     return pd.DataFrame(rows, columns=CLAIMS).round(2)
 

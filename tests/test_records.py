@@ -101,13 +101,30 @@ def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="has no preset for source 'svhn' in profile 'quick'; there are"):
         records.plan("05_hard_attention", "svhn", "quick")
     with pytest.raises(ValueError, match="unknown protocol 'rotated' of 05_hard_attention"):
-        records.plan("05_hard_attention", "digits", "full", "rotated")
+        records.plan("05_hard_attention", "digits", "full", protocol="rotated")
 
 
 def test_an_unlisted_variant_gets_the_shared_numbers():
-    plan = records.plan("05_hard_attention", "digits", "full", "cluttered-60", "ram-5")
-    assert list(plan) == [("cluttered-60", "ram-5")]
-    assert plan["cluttered-60", "ram-5"]["model"]["side"] == 12
+    plan = records.plan("05_hard_attention", "digits", "full", 3, "cluttered-60", "ram-5")
+    ((run, params),) = plan.items()
+    assert run == Run("05_hard_attention", "digits", "full", "cluttered-60", "ram-5", seed=3)
+    assert params["model"]["side"] == 12
+
+
+def test_a_plan_has_folds_and_seeds_of_each_variant(tmp_path, monkeypatch):
+    preset = "{n: 1, folds: 2, seeds: 3, variants: {both: {seeds: 5}, one: {n: 2, folds: 1}}}"
+    (tmp_path / "config.yaml").write_text(f"presets: {{six: {{full: {{sbu: {{five: {preset}}}}}}}}}")
+    monkeypatch.setattr(records, "CONFIG", tmp_path / "config.yaml")
+
+    def planned(*words, **options):
+        plan = records.plan("six", "sbu", "full", *words, **options)
+        return [(run.variant, run.fold, run.seed, params) for run, params in plan.items()]
+
+    assert planned(2) == [("both", 0, 2, {"n": 1}), ("both", 1, 2, {"n": 1}), ("one", 0, 2, {"n": 2})]
+    assert planned(3) == [("both", 0, 3, {"n": 1}), ("both", 1, 3, {"n": 1})]
+    assert planned(variant="both", fold=1) == [("both", 1, 0, {"n": 1})]
+    with pytest.raises(ValueError, match="unknown fold 2 of five; choose one of 0 to 1"):
+        planned(fold=2, variant="both")
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):

@@ -8,8 +8,9 @@ import pytest
 from torch import nn
 from torch.nn import functional as F
 
-from companion import metrics, records, training
+from companion import records, training
 from companion.datasets.digits import Digits
+from companion.metrics import glimpses
 from companion.models import ram
 
 
@@ -140,15 +141,16 @@ def test_two_processes_train_as_one(tmp_path):
     script.write_text(
         textwrap.dedent("""
         import sys, torch
-        from companion import metrics, training
+        from companion import training
         from companion.datasets.digits import Digits
+        from companion.metrics import glimpses
         from companion.models import ram
         torch.set_num_threads(1)
         training.seed_everything(0)
         model = ram.FullyConnected(28, 32)
         data = Digits("digits", "validation")
         losses = training.fit(model, data, ram.objective, epochs=2, lr=1e-2, batch_size=50)
-        rows = training.evaluate(model, Digits("digits", "test"), metrics.glimpse_scores, batch_size=50)
+        rows = training.evaluate(model, Digits("digits", "test"), glimpses.scores, batch_size=50)
         if training.accelerator().is_main_process:
             print(*losses, rows["error"].mean(), len(rows["error"]))
         """)
@@ -171,7 +173,7 @@ RUN = records.Run("05_hard_attention", "digits", "full", "centred-28", "fc-16")
 def measured(out, loss=ram.objective):
     train, test = Digits("digits", "validation"), Digits("digits", "test")
     build = partial(ram.build, "fc-16", 28, 8, 1)
-    return training.measure(RUN, PARAMS, build, train, test, loss, metrics.glimpse_scores, out=out)
+    return training.measure(RUN, PARAMS, build, train, test, loss, glimpses.scores, out=out)
 
 
 @pytest.fixture

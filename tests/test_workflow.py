@@ -24,13 +24,12 @@ runs:
 presets:
   01_good:
     quick: {digits: {centred: {n: 1, variants: {hard: }}}}
-    full: {digits: {centred: {n: 2, variants: {hard: , soft: {n: 3}}}}}
+    full: {digits: {centred: {n: 2, folds: 2, variants: {hard: , soft: {n: 3, seeds: 1}}}}}
 """
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 TRAIN = """
 from companion import records
-for (protocol, variant), params in records.plan("01_good", source, profile).items():
-    run = records.Run("01_good", source, profile, protocol, variant, seed=seed)
+for run, params in records.plan("01_good", source, profile, seed).items():
     records.write(run, params, {"error": 1.0})
 """
 
@@ -131,11 +130,14 @@ def test_full_runs_what_is_absent_or_has_other_params(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "REPOSITORY", tmp_path)
     job = Job("01_good", "digits", "full", seed=1)
     assert not job.stands()
-    for (protocol, variant), params in job.plan().items():
-        run = records.Run("01_good", "digits", "full", protocol, variant, seed=1)
+    for run, params in job.plan().items():
         records.write(run, params, {"accuracy": 90.0})
     assert job.stands()
     assert not Job("01_good", "digits", "full", seed=0).stands()
+    (tmp_path / "config.yaml").write_text(CONFIG.replace("seeds: 1", "seeds: 2"))
+    assert not job.stands()  # one more seed of `soft`
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    assert job.stands()
     records.write(run, params | {"n": 9}, {"accuracy": 90.0})
     assert not job.stands()
     run.path().write_text("{")

@@ -33,9 +33,11 @@ class Job:
     def stamp(self) -> Path:
         return ROOT / "results/quick/stamps" / self.name
 
-    def plan(self) -> dict[tuple[str, str], dict]:
-        """(protocol, variant) -> params of the records to be; empty for a notebook that trains nothing."""
-        return {} if self.source == "none" else records.plan(self.notebook, self.source, self.profile)
+    def plan(self) -> dict[records.Run, dict]:
+        """The runs that are to be recorded, with their params; none for a notebook that trains nothing."""
+        if self.source == "none":
+            return {}
+        return records.plan(self.notebook, self.source, self.profile, self.seed)
 
     def parameters(self) -> str:
         """The words of papermill."""
@@ -53,16 +55,15 @@ class Job:
 
     def stands(self) -> bool:
         """True if a `full` or `paper` job has nothing to do: all its records are there, with equal params."""
-        return self.profile != "quick" and all(
-            self._finds(protocol, variant, params) for (protocol, variant), params in self.plan().items()
-        )
+        return self.profile != "quick" and all(found(run, params) for run, params in self.plan().items())
 
-    def _finds(self, protocol: str, variant: str, params: dict) -> bool:
-        run = records.Run(self.notebook, self.source, self.profile, protocol, variant, seed=self.seed)
-        try:
-            return records.find(run.path(), params) is not None
-        except ValueError:  # a broken record: the notebook names it
-            return False
+
+def found(run: records.Run, params: dict) -> bool:
+    """Is the committed record there? A broken one is not: its notebook names it."""
+    try:
+        return records.find(run.path(), params) is not None
+    except ValueError:
+        return False
 
 
 def jobs(profile: str) -> list[Job]:

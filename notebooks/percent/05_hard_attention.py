@@ -34,8 +34,9 @@ import pandas as pd
 import torch
 from IPython.display import display
 
-from companion import figures, metrics, records, tables, training
+from companion import figures, records, tables, training
 from companion.datasets.digits import Digits
+from companion.metrics import glimpses
 from companion.models import ram
 from companion.ops.crop import Retina, windows
 from companion.player import AttentionPlayer
@@ -78,12 +79,12 @@ figures.source(ram)
 
 # %%
 name = "05_hard_attention"
-plan = records.plan(name, source, profile, protocol, variant)
-shown = list(plan)[-1][0]
+plan = records.plan(name, source, profile, seed, protocol, variant)
+shown = list(plan)[-1].protocol
 test = Digits(source, "test", shown, root=root)
 batch = test.__getitems__(range(12))
 print(f"{shown}: {len(test)} test images of {test.side} x {test.side} pixels")
-print("models:", ", ".join(f"{kind} on {canvas}" for canvas, kind in plan))
+print("models:", ", ".join(f"{run.variant} on {run.protocol}" for run in plan))
 
 # %% tags=["nbval-ignore-output", "picture"]
 figures.boxed_images(batch.image[:8], batch.box[:8], [f"a {y}" for y in batch.label[:8]])
@@ -95,17 +96,16 @@ figures.boxed_images(batch.image[:8], batch.box[:8], [f"a {y}" for y in batch.la
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=0.6
 done = {}
-for (canvas, kind), params in plan.items():
-    run = records.Run(name, source, profile, canvas, kind, seed=seed)
-    train, held_out = Digits(source, "train", canvas, seed, root), Digits(source, "test", canvas, root=root)
-    build = partial(ram.build, kind, train.side, **params["model"])
+for run, params in plan.items():
+    train = Digits(source, "train", run.protocol, seed, root)
+    held_out = Digits(source, "test", run.protocol, root=root)
+    build = partial(ram.build, run.variant, train.side, **params["model"])
     objective = partial(ram.objective, **params.get("loss", {}))
-    score = metrics.glimpse_scores
-    done[canvas, kind] = training.measure(run, params, build, train, held_out, objective, score, out=out)
+    done[run] = training.measure(run, params, build, train, held_out, objective, glimpses.scores, out=out)
 pd.DataFrame(
     {
-        f"{kind}, {canvas}": [losses[0], losses[-1]]
-        for (canvas, kind), (_, _, losses) in done.items()
+        f"{run.variant}, {run.protocol}": [losses[0], losses[-1]]
+        for run, (_, _, losses) in done.items()
         if losses
     },
     index=["first loss", "last loss"],
@@ -120,9 +120,9 @@ pd.DataFrame(
 # %%
 torch.manual_seed(seed)
 looking = {
-    kind: (model, model(batch.image))
-    for (canvas, kind), (_, model, _) in done.items()
-    if canvas == shown and model is not None and kind.startswith(("ram", "random"))
+    run.variant: (model, model(batch.image))
+    for run, (_, model, _) in done.items()
+    if run.protocol == shown and model is not None and run.variant.startswith(("ram", "random"))
 }
 print("models to look at:", ", ".join(looking) or "none, for only their records are left")
 
@@ -152,7 +152,7 @@ for kind, (model, _) in looking.items():
 # many of the chosen glimpses have their centre in the digit's box.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=10.0
-index = pd.MultiIndex.from_tuples(done, names=["canvas", "model"])
+index = pd.MultiIndex.from_tuples([(r.protocol, r.variant) for r in done], names=["canvas", "model"])
 numbers = pd.DataFrame([record["metrics"] for record, _, _ in done.values()], index).round(1)
 numbers.filter(like="error")
 

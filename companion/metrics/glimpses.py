@@ -1,16 +1,13 @@
-"""Scores of attention against the truth, and claims tested over seeds.
+"""Scores of a glimpse or a soft weight against the true box.
 
 Letters: B samples, N places looked at.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.stats import t as student
 from torch import Tensor
 
 
@@ -42,7 +39,7 @@ def average(model: Callable, images: Float[Tensor, "B H W"], copies: int) -> Flo
     return logits.log_softmax(-1).logsumexp(0) - math.log(copies)
 
 
-def glimpse_scores(model: Callable, batch: tuple) -> dict[str, Tensor]:
+def scores(model: Callable, batch: tuple) -> dict[str, Tensor]:
     """In percent, one value an image: `error`, `error_of_10` (ten readings averaged, where a reading is
     random), and where the model attends, `on_digit` beside two controls that see nothing: `chance`, a
     location anywhere, and `centre`, always the middle of the image.
@@ -55,11 +52,11 @@ def glimpse_scores(model: Callable, batch: tuple) -> dict[str, Tensor]:
         batch: with `image` B H H, `label` B and `box` B 4 in pixels.
     """
     read, side = model(batch.image), batch.image.shape[-1]
-    scores = {"error": 100.0 * (read.logits.argmax(-1) != batch.label)}
+    found = {"error": 100.0 * (read.logits.argmax(-1) != batch.label)}
     if read.locations is not None and read.weights is None:
-        scores["error_of_10"] = 100.0 * (average(model, batch.image, 10).argmax(-1) != batch.label)
+        found["error_of_10"] = 100.0 * (average(model, batch.image, 10).argmax(-1) != batch.label)
     if read.locations is None or (read.weights is None and read.locations.shape[1] < 2):
-        return scores
+        return found
     places = (read.locations.clamp(-1, 1) + 1) / 2 * (side - 1)
     if read.weights is None:
         on = on_box(places[:, 1:], batch.box)
@@ -67,33 +64,4 @@ def glimpse_scores(model: Callable, batch: tuple) -> dict[str, Tensor]:
         on = on_box(places, batch.box, read.weights.mean(1))
     middle = places.new_full((len(batch.box), 1, 2), (side - 1) / 2)
     blind = {"chance": box_share(batch.box, side, side), "centre": on_box(middle, batch.box)}
-    return scores | {"on_digit": 100 * on} | {name: 100 * share for name, share in blind.items()}
-
-
-class Claim(NamedTuple):
-    """What a slide says, over measured numbers: it holds if the interval lies above `least`."""
-
-    name: str
-    effect: float
-    low: float
-    high: float
-    least: float
-    n: int
-    holds: bool
-
-
-def claim(name: str, effects: Sequence[float], least: float = 0.0) -> Claim:
-    """Test that the mean effect over seeds exceeds `least`, by Student's 95 % interval.
-
-    Args:
-        effects: one paired difference (or ratio) a seed, at least two.
-
-    Raises:
-        ValueError: fewer than two seeds, which give no interval.
-    """
-    values = np.asarray(effects, float)
-    if values.size < 2:
-        raise ValueError(f"claim {name!r} has {values.size} seed; an interval needs at least two")
-    mean = values.mean()
-    half = student.ppf(0.975, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size)
-    return Claim(name, mean, mean - half, mean + half, least, values.size, bool(mean - half > least))
+    return found | {"on_digit": 100 * on} | {name: 100 * share for name, share in blind.items()}

@@ -1,0 +1,1 @@
+"""Attention and answers against the truth, one file a kind of attention."""
