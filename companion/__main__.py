@@ -69,7 +69,7 @@ def checks(read: bool = True) -> dict[str, Callable]:
 
     def skeletons(data) -> Callable:
         def count_or_read(root: Path | None) -> str:
-            files = clips.find(root, data.FOLDER, data.PATTERN)
+            files = data.files(root)
             if read:
                 return clips.check(files, data.parse, data.CLIPS, data.WHERE)
             return f"{len(files)} of {data.CLIPS} files"

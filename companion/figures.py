@@ -1,18 +1,23 @@
 """Figures of the notebooks: pictures with title, axis names and alternative text."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 import pandas as pd
 import seaborn as sns
+import torch
 from IPython.display import Image, Markdown
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-TRUTH = "#56B4E9"  # of Okabe and Ito, told apart by colour-blind readers
+from companion.skeleton import Skeleton
+
+WEIGHT, TRUTH = "#E69F00", "#56B4E9"  # of Okabe and Ito, told apart by colour-blind readers
 
 
 def picture(figure: Figure, alt: str) -> Image:
@@ -96,3 +101,83 @@ def by_glimpses(runs: pd.DataFrame, metric: str, label: str, title: str) -> Imag
 
 
 KINDS = {"ram": "learned locations", "random": "random locations", "soft": "soft reading"}
+
+
+def front(poses: Float[Tensor, "N T M J 3"], seen: Bool[Tensor, "N T M J"]) -> Float[Tensor, "N T K 2"]:
+    """Joints as the camera sees them, x and y from 0 to 1, y downwards; all bodies in one row.
+
+    A clip keeps one scale. A joint that was not seen is NaN.
+    """
+    flat = torch.where(seen[..., None], poses, torch.nan)[..., :2].flatten(2, 3)
+    flat = flat * flat.new_tensor([1, -1])
+    low, high = (
+        torch.where(flat.isnan(), -sign * torch.inf, flat).mul(sign).amax((1, 2), keepdim=True) * sign
+        for sign in (-1, 1)
+    )
+    return (flat - (low + high) / 2) / (high - low).amax(-1, keepdim=True) * 0.9 + 0.5
+
+
+def skeletons(
+    poses: Float[Tensor, "N T M J 3"],
+    seen: Bool[Tensor, "N T M J"],
+    tree: Skeleton,
+    titles: Sequence[str],
+    acting: Bool[Tensor, "N M J"] | None = None,
+    columns: int = 6,
+) -> Image:
+    """Clips side by side, four moments of each from light to dark; acting joints are ringed."""
+    rows, moments = -(-len(poses) // columns), 4
+    figure = Figure(figsize=(1.7 * columns, 2.1 * rows), layout="constrained")
+    for axes in figure.subplots(rows, columns, squeeze=False).flat:
+        axes.axis("off")
+    steps = torch.linspace(0, poses.shape[1] - 1, moments).round().long()
+    for n, (axes, title) in enumerate(zip(figure.axes, titles, strict=False)):
+        for shade, pose in zip(
+            (0.8, 0.65, 0.4, 0.1), front(poses[n : n + 1], seen[n : n + 1])[0, steps], strict=True
+        ):
+            lines = [pose[[a, b]].tolist() for a, b in tree.paired(poses.shape[2])]
+            axes.add_collection(LineCollection(lines, colors=str(shade), linewidths=1.3))
+        if acting is not None:
+            rings = pose[acting[n].flatten()].T.numpy()
+            axes.scatter(*rings, s=28, facecolors="none", edgecolors=TRUTH, linewidths=1.2, zorder=3)
+        axes.set(xlim=(0, 1), ylim=(1, 0), aspect="equal")
+        axes.set_title(title, fontsize=9)
+    return picture(figure, f"{len(titles)} clips of skeletons: {', '.join(titles)}")
+
+
+def over_time(
+    weights: Float[Tensor, "N T"], titles: Sequence[str], acting: Bool[Tensor, "N T"] | None = None
+) -> Image:
+    """The weight of each frame; the frames of the action are shaded where they are known."""
+    figure = Figure(figsize=(2.6 * len(weights), 2.2), layout="constrained")
+    for n, axes in enumerate(figure.subplots(1, len(weights), squeeze=False, sharey=True).flat):
+        if acting is not None:
+            frames = acting[n].nonzero().flatten()
+            axes.axvspan(frames[0] - 0.5, frames[-1] + 0.5, color=TRUTH, alpha=0.3, linewidth=0)
+        axes.plot(weights[n].numpy(), color=WEIGHT, linewidth=2)
+        axes.set(xlabel="frame", ylabel="weight" if n == 0 else "", ylim=(0, None))
+        axes.set_title(titles[n], fontsize=9)
+    said = "" if acting is None else "; the action is shaded"
+    return picture(figure, f"weight over time in {len(weights)} clips{said}: {', '.join(titles)}")
+
+
+def confusion(truth: Int[Tensor, " N"], read: Int[Tensor, " N"], classes: Sequence[str], title: str) -> Image:
+    """How many percent of each class (row) were read as which (column)."""
+    counts = torch.zeros(len(classes), len(classes))
+    counts.index_put_((truth, read), torch.ones(len(truth)), accumulate=True)
+    share = 100 * counts / counts.sum(1, keepdim=True).clamp_min(1)
+    figure = Figure(figsize=(2.5 + 0.42 * len(classes), 1.7 + 0.38 * len(classes)), layout="constrained")
+    axes = figure.subplots()
+    names = {"xticklabels": classes, "yticklabels": classes}
+    style = {
+        "annot": len(classes) <= 15,
+        "fmt": ".0f",
+        "cmap": "cividis",
+        "vmin": 0,
+        "vmax": 100,
+        "square": True,
+    }
+    sns.heatmap(share.numpy(), ax=axes, annot_kws={"fontsize": 8}, cbar_kws={"label": "%"}, **names, **style)
+    axes.set(xlabel="read as", ylabel="is", title=title)
+    axes.tick_params(axis="x", rotation=90)
+    return picture(figure, f"{title}: a matrix of {len(classes)} classes")

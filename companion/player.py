@@ -5,7 +5,7 @@ scripts do not run, a still picture of the first samples stands in its place. No
 is pressed.
 
 Letters: N samples, T steps (glimpses or frames), S scales of a glimpse, g samples on a glimpse's side,
-H W the size of an image, h w of a heat map.
+H W the size of an image, h w of a heat map, J joints.
 """
 
 import base64
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Num, UInt8, jaxtyped
+from jaxtyping import Bool, Float, Num, UInt8, jaxtyped
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -34,6 +34,9 @@ SHAPES = {
     "truth": ("N 4", "N T 4"),
     "heat": ("N T h w",),
     "patches": ("N T S g g",),
+    "joints": ("N T J 2",),
+    "weights": ("N T J",),
+    "acting": ("N J",),
 }
 WINDOW, TRUTH = "#E69F00", "#56B4E9"  # of Okabe and Ito, told apart by colour-blind readers
 STAGE = (420, 360)  # the picture's largest width and height, CSS pixels
@@ -100,6 +103,10 @@ p, figure, .legend { margin: 0 }
 <circle cx="22" cy="11" r="2.5"/></g></svg>earlier windows, scan path</li>
 <li id="has-truth"><svg width="26" height="16"><rect x="4" y="3" width="18" height="10" fill="none"
  stroke="@truth@" stroke-width="2" stroke-dasharray="4 3"/></svg><span>true box of the @subject@</span></li>
+<li id="has-weights"><svg width="26" height="16"><circle cx="7" cy="8" r="2" fill="@window@"/>
+<circle cx="18" cy="8" r="6" fill="@window@"/></svg><span>joint, area by weight</span></li>
+<li id="has-acting"><svg width="26" height="16"><circle cx="13" cy="8" r="5" fill="none" stroke="@truth@"
+ stroke-width="2"/></svg><span>joint that acts</span></li>
 <li id="has-heat"><svg width="26" height="16"><linearGradient id="ramp"><stop stop-color="@window@"
  stop-opacity="0"/><stop offset="1" stop-color="@window@" stop-opacity=".8"/></linearGradient><rect width="26"
  height="16" fill="url(#ramp)"/></svg><span>weight, 0 to <span id="top"></span></span></li>
@@ -124,9 +131,9 @@ p, figure, .legend { margin: 0 }
 const $ = id => document.getElementById(id), d = JSON.parse($('data').textContent)
 const bytes = text => text && Uint8Array.from(atob(text), c => c.charCodeAt(0))
 const {N, T, H, W, S = 1, h, w, g: side} = d.sizes, F = d.frames, C = d.channels, [X0, Y0, X1, Y1] = d.view
-const images = bytes(d.images), heat = bytes(d.heat), patches = bytes(d.patches)
-const sample = F > 1 ? 'clip' : 'image', step = d.unit
-let n = 0, t = F > 1 ? 0 : T - 1, timer = null
+const images = bytes(d.images), heat = bytes(d.heat), patches = bytes(d.patches), weights = bytes(d.weights)
+const step = d.unit, sample = step == 'frame' ? 'clip' : 'image', J = d.sizes.J
+let n = 0, t = step == 'frame' ? 0 : T - 1, timer = null
 
 function four(flat, i) {  // a box x0 y0 x1 y1, or null where it is not known
   const box = flat ? flat.slice(4 * i, 4 * i + 4) : [null]
@@ -176,6 +183,7 @@ function drawStage() {
     return path
   }
   if (truth()) stroke(rectangle(truth()), '@truth@', 2, 1, [6, 4])
+  if (d.joints) drawJoints(pen, x, y, stroke)
   if (!d.boxes) return
   const path = new Path2D(), stops = []
   for (let i = 0; i <= t; i++) {
@@ -200,6 +208,27 @@ function drawStage() {
   for (const [cx, cy, i] of stops) {
     pen.strokeStyle = '#000', pen.lineWidth = 3, pen.fillStyle = i < t ? '#fff' : '@window@'
     pen.strokeText(i + 1, cx + 5, cy - 3), pen.fillText(i + 1, cx + 5, cy - 3)
+  }
+}
+
+function joint(j) {  // x and y, or null where it is not known
+  const at = d.joints.slice(2 * ((n * T + t) * J + j), 2 * ((n * T + t) * J + j) + 2)
+  return at.includes(null) ? null : at
+}
+
+function drawJoints(pen, x, y, stroke) {
+  for (const [i, j] of d.bones) {
+    if (!joint(i) || !joint(j)) continue
+    const path = new Path2D()
+    path.moveTo(x(joint(i)[0]), y(joint(i)[1])), path.lineTo(x(joint(j)[0]), y(joint(j)[1]))
+    stroke(path, '#bbb', 2)
+  }
+  for (let j = 0; j < J; j++) {
+    if (!joint(j)) continue
+    const path = new Path2D(), r = weights ? 2 + 10 * Math.sqrt(weights[(n * T + t) * J + j] / 255) : 3
+    path.arc(x(joint(j)[0]), y(joint(j)[1]), r, 0, 7)
+    pen.fillStyle = weights ? '@window@' : '#fff', pen.fill(path)
+    if (d.acting && d.acting[n * J + j]) stroke(path, '@truth@', 2)
   }
 }
 
@@ -231,6 +260,11 @@ function says() {
     const where = on([x, (Math.floor(k / w) + .5) * H / h])
     parts.push(`largest weight ${(map[k] / 255 * d.top).toPrecision(2)}${where ? ' ' + where : ''}`)
   }
+  if (weights) {
+    const all = weights.subarray((n * T + t) * J, (n * T + t + 1) * J)
+    const j = all.indexOf(all.reduce((a, b) => Math.max(a, b)))
+    parts.push(`largest weight ${(all[j] / 255 * d.top).toPrecision(2)} on ${d.names[j]}`)
+  }
   return `${sample} ${n + 1} of ${N}, ${step} ${t + 1} of ${T}${parts.length ? ': ' + parts.join(', ') : ''}`
 }
 
@@ -259,6 +293,7 @@ for (const way of ['previous', 'next']) $(way).setAttribute('aria-label', `${way
 $('has-boxes').hidden = !d.boxes, $('has-path').hidden = !d.boxes || T < 2
 document.querySelectorAll('.scales').forEach(words => words.hidden = S < 2)
 $('has-truth').hidden = !d.truth, $('has-heat').hidden = !heat, $('inset').hidden = !patches
+$('has-weights').hidden = !weights, $('has-acting').hidden = !d.acting
 $('top').textContent = heat ? d.top.toPrecision(2) : ''
 $('play').disabled = T < 2, $('previous').disabled = $('next').disabled = N < 2
 $('n').oninput = () => go($('n').value - 1, t)
@@ -297,6 +332,12 @@ class AttentionPlayer:
         heat: N T h w, weights of at least 0, stretched over the image.
         labels: N captions, such as "true 7, read 7".
         patches: N T S g g, what the glimpses see; float in [0, 1] or uint8.
+        joints: N T J 2, x and y in pixels; a NaN is not drawn. An image of one pixel is a blank ground on
+            which x and y run from 0 to 1.
+        bones: pairs of joints, drawn as lines.
+        weights: N T J, of the joints, at least 0.
+        acting: N J, true for the joints that should be attended to.
+        names: of the joints.
         subject: what the true box holds, such as "digit".
         title: above the picture.
 
@@ -312,15 +353,25 @@ class AttentionPlayer:
         heat: Any = None,
         labels: Sequence[str] | None = None,
         patches: Any = None,
+        joints: Any = None,
+        weights: Any = None,
+        acting: Any = None,
+        bones: Sequence[tuple[int, int]] = (),
+        names: Sequence[str] | None = None,
         subject: str = "object",
         title: str = "Where the model looks",
     ) -> None:
         given = {"images": images, "boxes": boxes, "truth": truth, "heat": heat, "patches": patches}
+        given |= {"joints": joints, "weights": weights, "acting": acting}
         given = {name: np.asarray(array) for name, array in given.items() if array is not None}
         sizes: dict[str, int] = {}
         with jaxtyped("context"):  # a letter stands for one size in all arguments
             for name, array in given.items():
-                fits = [shape for shape in SHAPES[name] if isinstance(array, Num[np.ndarray, shape])]
+                fits = [
+                    shape
+                    for shape in SHAPES[name]
+                    if isinstance(array, Num[np.ndarray, shape] | Bool[np.ndarray, shape])
+                ]
                 if not fits or not array.size:
                     known = ", ".join(f"{letter} = {size}" for letter, size in sizes.items())
                     raise ValueError(
@@ -339,16 +390,20 @@ class AttentionPlayer:
         self.patches = as_bytes("patches", given["patches"]) if "patches" in given else None
         self.boxes = given["boxes"].astype(float).round(1) if "boxes" in given else None
         self.truth = given["truth"].astype(float).round(1).reshape(N, -1, 4) if "truth" in given else None
-        self.heat = self.top = None
-        if "heat" in given:
-            weights = given["heat"].astype(float)
-            if not (np.isfinite(weights).all() and weights.min() >= 0):
-                raise ValueError("heat must be finite weights of at least 0")
-            self.top = float(weights.max()) or 1.0
-            self.heat = as_bytes("heat", weights / self.top)
+        self.joints = given["joints"].astype(float).round(3) if "joints" in given else None
+        self.acting = given["acting"].astype(int) if "acting" in given else None
+        self.bones, self.names = [list(bone) for bone in bones], names
+        if "joints" not in given and {"weights", "acting"} & set(given):
+            raise ValueError("weights and acting say something of joints; pass joints as well")
+        if "joints" in given and names is not None and len(names) != sizes["J"]:
+            raise ValueError(f"names must be {sizes['J']} words, one for each of joints")
+        self.heat, self.top = scaled("heat", given)
+        self.weights, top = scaled("weights", given)
+        self.top = top or self.top
         self.labels = None if labels is None else [str(label) for label in labels]
         self.subject, self.title = subject, title
-        self.unit = "glimpse" if frames == 1 or "boxes" in given else "frame"
+        still = frames == 1 and "joints" not in given
+        self.unit = "glimpse" if still or "boxes" in given else "frame"
         self.view = view(H, W, self.boxes)
 
     def page(self) -> str:
@@ -380,6 +435,14 @@ class AttentionPlayer:
             (self.boxes, {"color": WINDOW, "marker": "o", "markersize": 3, "label": "glimpses"}),
             (self.truth, {"color": TRUTH, "linestyle": "--", "label": f"true box of the {subject}"}),
             (self.heat, {"color": WINDOW, "linewidth": 7, "alpha": 0.6, "label": "weight"}),
+            (
+                self.weights,
+                {"color": WINDOW, "marker": "o", "linestyle": "", "label": "joint, area by weight"},
+            ),
+            (
+                self.acting,
+                {"mec": TRUTH, "mfc": "none", "marker": "o", "linestyle": "", "label": "joint that acts"},
+            ),
         ]
         handles = [Line2D([], [], **style) for array, style in marks if array is not None]
         if handles:
@@ -401,6 +464,13 @@ class AttentionPlayer:
             tint[..., 3] = 0.8 * self.heat[n, t] / 255
             ax.imshow(tint, **cover)
         ax.set(xlim=(x0, x1), ylim=(y1, y0), xticks=[], yticks=[], facecolor="0.88")
+        if self.joints is not None:
+            x, y = self.joints[n, t].T
+            for bone in self.bones:
+                ax.plot(x[bone], y[bone], color="0.73", linewidth=1)
+            size = 12 if self.weights is None else 3 + 90 * (self.weights[n, t] / 255)
+            rims = ["none"] * len(x) if self.acting is None else np.where(self.acting[n], TRUTH, "none")
+            ax.scatter(x, y, size, WINDOW, linewidths=0.8, edgecolors=list(rims), zorder=3)
 
         def rectangle(box, **style):
             if np.isfinite(box).all():
@@ -438,6 +508,11 @@ class AttentionPlayer:
             "truths": 0 if self.truth is None else self.truth.shape[1],
             "heat": encoded(self.heat),
             "top": self.top,
+            "joints": numbers(self.joints),
+            "weights": encoded(self.weights),
+            "acting": None if self.acting is None else self.acting.ravel().tolist(),
+            "bones": self.bones,
+            "names": list(self.names or range(self.sizes.get("J", 0))),
         }
         parts = {
             "title": html.escape(self.title),
@@ -477,6 +552,17 @@ def as_bytes(name: str, array: np.ndarray) -> UInt8[np.ndarray, "..."]:
             f"{name} must be uint8 or floats in [0, 1]; it is {array.dtype}, {array.min()} to {array.max()}"
         )
     return (array * 255).round().astype(np.uint8)
+
+
+def scaled(name: str, given: dict[str, np.ndarray]) -> tuple[np.ndarray | None, float | None]:
+    """Weights as 0 to 255, and what 255 stands for; None where they are not given."""
+    if name not in given:
+        return None, None
+    values = given[name].astype(float)
+    if not (np.isfinite(values).all() and values.min() >= 0):
+        raise ValueError(f"{name} must be finite weights of at least 0")
+    top = float(values.max()) or 1.0
+    return as_bytes(name, values / top), top
 
 
 def view(H: int, W: int, boxes: Float[np.ndarray, "N T S 4"] | None) -> tuple[float, float, float, float]:

@@ -36,6 +36,10 @@ class Skeleton:
         """(parent, joint), one fewer than joints."""
         return tuple((parent, joint) for joint, parent in enumerate(self.parents) if parent >= 0)
 
+    def paired(self, bodies: int) -> list[tuple[int, int]]:
+        """The bones of several bodies whose joints stand one body after the other."""
+        return [(m * len(self) + a, m * len(self) + b) for m in range(bodies) for a, b in self.bones]
+
     @cached_property
     def mirror(self) -> tuple[int, ...]:
         """Of each joint the one on the other side; a joint of the middle is its own."""

@@ -161,9 +161,8 @@ def frame(notebook: str, profile: str, runs: str | Path = RESULTS / "runs") -> p
     """The records of one notebook and profile, one row each: what was run, and its metrics."""
     kept = [records.read(path) for path in sorted((Path(runs) / notebook).glob(f"*/{profile}/*/*.json"))]
     columns = ["source", "protocol", "variant", "fold", "seed"]
-    return pd.DataFrame(
-        [{c: r["run"][c] for c in columns} | r["metrics"] for r in kept] or {c: [] for c in columns}
-    )
+    rows = [{c: r["run"][c] for c in columns} | r["metrics"] for r in kept]
+    return pd.DataFrame(rows, columns=None if rows else columns)
 
 
 def build(results: str | Path = RESULTS) -> dict[str, pd.DataFrame]:

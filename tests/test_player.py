@@ -78,6 +78,46 @@ def test_heat_comes_back_over_coloured_frames():
     assert back["unit"] == "frame"
 
 
+def moving() -> dict:
+    """Two clips of 3 frames in which a body of 4 joints stands; all weight is on joint 2."""
+    weights = np.zeros((2, 3, 4))
+    weights[..., 2] = 0.25
+    return {
+        "images": np.zeros((2, 1, 1)),
+        "joints": np.random.default_rng(0).random((2, 3, 4, 2)),
+        "weights": weights,
+        "acting": np.tile([False, False, True, True], (2, 1)),
+        "bones": [(0, 1), (1, 2), (1, 3)],
+        "names": ["hip", "neck", "left hand", "right hand"],
+    }
+
+
+def test_joints_and_weights_come_back():
+    given = moving()
+    given["joints"][1, 2, 3] = np.nan
+    back = data(AttentionPlayer(**given).page())
+    np.testing.assert_allclose(np.array(back["joints"][:-2], float), given["joints"].ravel()[:-2], atol=5e-4)
+    assert back["joints"][-2:] == [None, None] and back["unit"] == "frame"
+    assert (decoded(back["weights"], 2, 3, 4) / 255 * back["top"] == given["weights"]).all()
+    assert back["acting"] == [0, 0, 1, 1] * 2 and back["bones"] == [[0, 1], [1, 2], [1, 3]]
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"joints": np.zeros((2, 3, 4))}, "joints .* N T J 2"),
+        ({"weights": np.zeros((2, 3, 5))}, "weights .* J = 4"),
+        ({"weights": np.full((2, 3, 4), np.nan)}, "weights must be finite weights"),
+        ({"acting": np.zeros((2, 5), bool)}, "acting .* J = 4"),
+        ({"names": ["hip"]}, "names must be 4 words"),
+        ({"joints": None}, "weights and acting say something of joints"),
+    ],
+)
+def test_wrong_joints_are_refused(change, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        AttentionPlayer(**moving() | change)
+
+
 def test_unknown_boxes_are_left_out():
     given = example()
     given["boxes"][0, 2] = np.nan
@@ -147,11 +187,14 @@ def test_save_writes_the_page(page, tmp_path):
     [
         ("image", "image 1 of 12, glimpse 8 of 8: centre on the digit"),
         ("clip", "clip 1 of 2, frame 1 of 3: largest weight 0.50 beside the object"),
+        ("joints", "clip 1 of 2, frame 1 of 3: largest weight 0.25 on left hand"),
     ],
 )
 def test_browser_says_where_the_model_looks(kind, sentence, tmp_path):
     if kind == "image":
         player = AttentionPlayer(**example())
+    elif kind == "joints":
+        player = AttentionPlayer(**moving())
     else:
         heat = np.zeros((2, 3, 2, 2))
         heat[:, :, 1, 1] = 0.5

@@ -65,10 +65,24 @@ def test_turn_is_scipys_rotation(clips):
         np.testing.assert_allclose(turned.reshape(-1, 3).numpy(), want, atol=1e-12)
 
 
+def test_centre_may_keep_a_walk(clips):
+    poses, seen = clips
+    moved = pose.centre(poses, seen, MIDDLE, still=True)
+    torch.testing.assert_close(moved[1, 5, 0, 3], poses[1, 5, 0, 3] - poses[1, 0, 0, MIDDLE])
+    torch.testing.assert_close(
+        moved[0, 5, 1, 3], poses[0, 5, 1, 3] - poses[0, 1, 0, MIDDLE]
+    )  # seen from frame 1
+
+
+def resample(poses, seen, frames):
+    """A whole clip."""
+    return pose.read(poses, seen, pose.places(torch.tensor([len(poses)]), frames)[0])
+
+
 @pytest.mark.parametrize("frames", [1, 2, 6, 11, 40])
-def test_resample_is_numpys_interpolation(clips, frames):
+def test_reading_between_frames_is_numpys_interpolation(clips, frames):
     poses, seen = (array[3] for array in clips)
-    new, there = pose.resample(poses[:, :1], seen[:, :1], frames)
+    new, there = resample(poses[:, :1], seen[:, :1], frames)
     at = np.linspace(0, 5, frames)
     for j in range(25):
         for axis in range(3):
@@ -77,15 +91,15 @@ def test_resample_is_numpys_interpolation(clips, frames):
     assert there.all()
 
 
-def test_resample_does_not_mix_what_was_not_seen():
+def test_reading_does_not_mix_what_was_not_seen():
     poses = torch.tensor([2.0, 0.0, 4.0])[:, None, None, None].expand(3, 1, 1, 3)
-    new, there = pose.resample(poses, torch.tensor([True, False, True])[:, None, None], 5)
+    new, there = resample(poses, torch.tensor([True, False, True])[:, None, None], 5)
     assert new[:, 0, 0, 0].tolist() == [2, 2, 0, 4, 4] and there.flatten().tolist() == [1, 1, 0, 1, 1]
 
 
 def test_a_clip_of_one_frame_stands_still():
     poses, seen = torch.rand(1, 2, 25, 3), torch.ones(1, 2, 25, dtype=torch.bool)
-    new, _ = pose.resample(poses, seen, 7)
+    new, _ = resample(poses, seen, 7)
     torch.testing.assert_close(new, poses.expand(7, -1, -1, -1))
     assert not any(part.any() for part in pose.derivatives(new))
 
@@ -96,3 +110,33 @@ def test_derivatives_of_a_thrown_ball():
     velocity, acceleration = pose.derivatives(poses)
     assert velocity[:, 0, 0, 0].tolist() == [0, 2, 0, -2, -4]
     assert acceleration[:, 0, 0, 0].tolist() == [0, 2, -2, -2, -2]
+
+
+def test_a_random_part_lies_within_the_clip():
+    lengths, start = torch.tensor([1, 30, 30, 9]), torch.tensor([0.5, 0.0, 1.0, 0.25])
+    at = pose.places(lengths, 5, start, torch.tensor([0.5, 0.5, 0.5, 1.0]))
+    assert at[0].tolist() == [0] * 5
+    assert at[1:, [0, -1]].tolist() == [[0, 14.5], [14.5, 29], [0, 8]]
+
+
+def test_hidden_joints_are_missing_in_all_frames(clips):
+    poses, seen = clips
+    joints = torch.zeros(4, 2, 25, dtype=torch.bool)
+    joints[1, 0, 3] = True
+    new, there = pose.hide(poses, seen, joints)
+    assert not new[1, :, 0, 3].any() and not there[1, :, 0, 3].any()
+    assert (new != poses).any(-1).sum() == 6 and (there != seen).sum() == 6
+
+
+def test_scale_stretches_along_the_axes(clips):
+    poses, _ = clips
+    factors = torch.tensor([[1.0, 2.0, 0.5]]).expand(4, 3)
+    torch.testing.assert_close(pose.scale(poses, factors)[2], poses[2] * torch.tensor([1, 2, 0.5]))
+
+
+def test_mirrored_twice_is_as_before(clips):
+    poses, _ = clips
+    once = pose.mirror(poses, KINECT_V2.mirror)
+    left, right = KINECT_V2.index("hand_left"), KINECT_V2.index("hand_right")
+    torch.testing.assert_close(once[..., left, :], poses[..., right, :] * torch.tensor([-1, 1, 1]))
+    torch.testing.assert_close(pose.mirror(once, KINECT_V2.mirror), poses)

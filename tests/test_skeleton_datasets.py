@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from companion.clips import DamagedClip, find
+from companion.clips import DamagedClip
 from companion.datasets import msr_daily, ntu, nucla, sbu
 
 ROOT = os.environ.get("COMPANION_DATA")
@@ -178,32 +178,45 @@ def test_a_mutated_file_is_read_or_refused(put, name, data):
 def test_the_folds_of_sbu_take_each_set_once():
     assert sorted(number for fold in sbu.FOLDS for number in fold) == list(range(1, len(sbu.SETS) + 1))
     camera = np.arange(1, 22)
-    assert sum(sbu.split(camera, fold) for fold in range(5)).tolist() == [1] * 21
-    with pytest.raises(ValueError, match="unknown fold 5 of SBU"):
-        sbu.split(camera, 5)
+    splits = [sbu.split(camera, camera, "five_folds", fold) for fold in range(5)]
+    assert sum(tested for tested, _ in splits).tolist() == [1] * 21
+    assert all((unit == fold).tolist() == tested.tolist() for fold, (tested, unit) in enumerate(splits))
 
 
 def test_ntu_splits_40_subjects_and_3_cameras():
     subject, camera = (axis.ravel() for axis in np.meshgrid(np.arange(1, 41), np.arange(1, 4)))
-    tested = ntu.split(subject, camera, "cross_subject")
+    tested, unit = ntu.split(subject, camera, "cross_subject")
     assert set(subject[tested]).isdisjoint(subject[~tested]) and 40 in subject[tested]
     assert len(set(subject[tested])) == len(set(subject[~tested])) == 20
-    tested = ntu.split(subject, camera, "cross_view")
+    assert unit is subject
+    tested, unit = ntu.split(subject, camera, "cross_view")
+    assert unit is camera
     assert (set(camera[tested]), set(camera[~tested])) == ({1}, {2, 3})
-    with pytest.raises(ValueError, match="unknown protocol 'cross_setup' of NTU"):
-        ntu.split(subject, camera, "cross_setup")
 
 
 def test_views_and_subjects_split_the_other_two():
-    assert nucla.split(np.array([1, 2, 3]), "V13_2").tolist() == [False, True, False]
-    assert msr_daily.split(np.arange(1, 11)).tolist() == [False, True] * 5
-    with pytest.raises(ValueError, match="unknown protocol 'V31_2' of N-UCLA"):
-        nucla.split(np.array([1]), "V31_2")
+    assert nucla.split(np.zeros(3), np.array([1, 2, 3]), "V13_2")[0].tolist() == [False, True, False]
+    assert msr_daily.split(np.arange(1, 11), np.zeros(10), "subjects_odd")[0].tolist() == [False, True] * 5
+
+
+def test_the_samples_to_ignore_are_left_out(tmp_path):
+    for number in (1, 2, 3):
+        put = tmp_path / ntu_file(number)
+        put.parent.mkdir(parents=True, exist_ok=True)
+        put.touch()
+    assert len(ntu.files(tmp_path)) == 3
+    (tmp_path / "ntu_meta").mkdir()
+    (tmp_path / "ntu_meta" / ntu.MISSING).write_text(f"some heading\n{Path(ntu_file(2)).stem}\n")
+    assert [path.name for path in ntu.files(tmp_path)] == [Path(ntu_file(n)).name for n in (1, 3)]
+
+
+def ntu_file(number):
+    return f"ntu/nturgb+d_skeletons/S001C001P00{number}R001A001.skeleton"
 
 
 @needs("sbu")
 def test_the_real_sbu():
-    clips = [sbu.parse(path) for path in find(ROOT, sbu.FOLDER, sbu.PATTERN)]
+    clips = [sbu.parse(path) for path in sbu.files(ROOT)]
     assert len(clips) == sbu.CLIPS
     counts = np.bincount([clip.label for clip in clips]).tolist()
     assert counts == [42, 43, 40, 41, 18, 21, 39, 38]
@@ -213,9 +226,9 @@ def test_the_real_sbu():
 
 @needs("nucla")
 def test_the_real_nucla():
-    clips = [nucla.parse(path) for path in find(ROOT, nucla.FOLDER, nucla.PATTERN)]
+    clips = [nucla.parse(path) for path in nucla.files(ROOT)]
     camera = np.array([clip.camera for clip in clips])
-    tested = nucla.split(camera, "V12_3")
+    tested, _ = nucla.split(camera, camera, "V12_3")
     assert (len(clips), int((~tested).sum()), int(tested.sum())) == (1484, 1020, 464)
     short = [clip.name for clip in clips if len(clip.skeleton) == 1]
     assert short == ["a02_s09_e04_v02", "a02_s09_e04_v03"]

@@ -1,9 +1,11 @@
 """Attention on joints and frames: what it must be, and what it must leave alone."""
 
+from collections import namedtuple
+
 import pytest
 import torch
 
-from companion.models.sta_lstm import STALSTM, Read, loss
+from companion.models.sta_lstm import STALSTM, objective
 
 B, T, M, J, C = 3, 7, 2, 5, 4
 
@@ -81,27 +83,62 @@ def test_a_frame_of_weight_zero_gives_no_score(poses):
     assert not model(poses).logits.any()
 
 
-def test_depth_uses_the_first_layers(poses):
-    model = build(spatial=False, temporal=False)
-    model.depth = 1
+def test_a_stage_uses_the_first_layers(poses):
+    model = build()
+    model.anneal(0.0)
     one = model(poses).logits
     torch.nn.init.normal_(model.main[1].weight_ih_l0)
     torch.testing.assert_close(model(poses).logits, one)
-    model.depth = 3
+    model.anneal(1.0)
     assert (model(poses).logits - one).abs().max() > 0
 
 
-def test_loss_by_hand():
-    """Two joints with mean weights 3/4 and 1/4, two frames of weights 2 and 0, one class certain at 1/2."""
-    joints = torch.tensor([[[[1.0, 0.0]], [[0.5, 0.5]]]])
-    read = Read(torch.zeros(1, 2), joints, torch.tensor([[2.0, 0.0]]))
-    model = STALSTM(2, 1, 2, units=1)
+@pytest.mark.parametrize(
+    "options, want",
+    [
+        (
+            {},
+            "when:when,main:1 when:main:3 when:when,main:3 where:where,main:1 where:main:3 "
+            "where:where,main:3 where,when:main:3 where,when:where,when,main:3",
+        ),
+        ({"temporal": False}, "where:where,main:1 where:main:3 where:where,main:3"),
+        ({"spatial": False}, "when:when,main:1 when:main:3 when:when,main:3"),
+        ({"spatial": False, "temporal": False}, ":main:3"),
+        ({"staged": False}, "where,when:where,when,main:3"),
+    ],
+)
+def test_the_stages_of_algorithm_1(poses, options, want):
+    """What is in use, what learns, and how many layers the main network has; 1000 or 500 steps each."""
+    model, seen = build(**options), []
+    for done in range(131):
+        model.anneal(done / 130)
+        model.zero_grad()
+        read = model(poses)
+        read.logits.sum().backward()  # the penalty reaches all weights that learn
+        learning = [n for n in ("where", "when", "main") if moves(getattr(model, n), n, model)]
+        in_use = [n for n in ("where", "when") if n in model.attending]
+        assert (read.joints.std() > 0) == ("where" in in_use)
+        assert (read.frames.std() > 0) == ("when" in in_use)
+        seen.append(f"{','.join(in_use)}:{','.join(learning)}:{model.depth}")
+    stages = want.split()
+    assert list(dict.fromkeys(seen)) == stages and seen[-1].endswith(":3")
+    if len(stages) == 8:
+        assert [seen.count(stage) for stage in stages] == [20, 20, 10, 20, 20, 10, 20, 11]
+
+
+def moves(part, name, model):
+    """Does this part get a gradient?"""
+    return part is not None and any(value.grad is not None for value in part.parameters())
+
+
+def test_penalty_by_hand():
+    """Two joints with mean weights 3/4 and 1/4, and two frames of weights 2 and 0."""
+    model = STALSTM(2, 1, 2, units=1, even=0.1, short=0.01, sparse=0.001)
     for name, value in model.named_parameters():
         torch.nn.init.constant_(value, -1.0 if "weight" in name else 5.0)
     weights = sum(value.numel() for name, value in model.named_parameters() if "weight" in name)
-    want = torch.log(torch.tensor(2.0)) + 0.1 * (1 / 16 + 9 / 16) + 0.01 * 1.0 + 0.001 * weights
-    got = loss(model, read, torch.tensor([1]), even=0.1, short=0.01, sparse=0.001)
-    torch.testing.assert_close(got, want)
+    got = model.penalty(torch.tensor([[[1.0, 0.0], [0.5, 0.5]]]), torch.tensor([[2.0, 0.0]]))
+    assert got.item() == pytest.approx(0.1 * (1 / 16 + 9 / 16) + 0.01 * 1.0 + 0.001 * weights)
 
 
 def test_it_learns_which_joint_moves():
@@ -109,11 +146,11 @@ def test_it_learns_which_joint_moves():
     torch.manual_seed(0)
     x, y = torch.randn(64, T, 1, J, 3), torch.arange(64) % 2
     x[:, :, 0, 2] += (2.0 * y - 1)[:, None, None]
-    model = STALSTM(J, 1, 2, units=16, layers=1, dropout=0.0)
+    model = STALSTM(J, 1, 2, units=16, dropout=0.0, sparse=0.0)
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     for _ in range(60):
         optimizer.zero_grad()
-        loss(model, model(x), y, sparse=0.0).backward()
+        objective(model, namedtuple("Batch", "poses label")(x, y)).backward()
         optimizer.step()
     read = model(x)
     assert (read.logits.argmax(1) == y).float().mean() > 0.95

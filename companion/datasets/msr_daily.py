@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from companion.clips import Clip, DamagedClip, make
-from companion.skeleton import KINECT_V1
+from companion.clips import Clip, DamagedClip, find, make
+from companion.skeleton import KINECT_V1 as TREE
 
 CLASSES = (
     *("drink", "eat", "read book", "call cellphone", "write on a paper", "use laptop"),
@@ -21,10 +21,15 @@ CLASSES = (
 )
 NAME = re.compile(r"a(0[1-9]|1[0-6])_s(0[1-9]|10)_e(0[12])_skeleton")
 CLIPS = 320
-FOLDER, PATTERN = "msr_daily", "*_skeleton.txt"
 WHERE = "https://sites.google.com/view/wanqingli/data-sets/msr-dailyactivity3d"
 TRAIN_SUBJECTS = (1, 3, 5, 7, 9)
-J, BODIES = len(KINECT_V1), 2
+PROTOCOLS = {"subjects_odd": 1}
+J, BODIES = len(TREE), 2
+
+
+def files(root: str | Path | None = None) -> list[Path]:
+    """The dataset's files under a root, default $COMPANION_DATA."""
+    return find(root, "msr_daily", "*_skeleton.txt")
 
 
 def parse(path: Path) -> Clip:
@@ -80,6 +85,8 @@ def parse(path: Path) -> Clip:
     return make(path, skeleton, visible, action - 1, subject, pose, named.group().removesuffix("_skeleton"))
 
 
-def split(subject: np.ndarray) -> np.ndarray:
-    """Which clips are tested: those of the even subjects; the others train."""
-    return ~np.isin(subject, TRAIN_SUBJECTS)
+def split(
+    subject: np.ndarray, camera: np.ndarray, protocol: str, fold: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which clips are tested, the others train; and its subject."""
+    return ~np.isin(subject, TRAIN_SUBJECTS), subject

@@ -20,19 +20,20 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numba import njit
 
-from companion.clips import Clip, DamagedClip, make
-from companion.skeleton import KINECT_V2
+from companion.clips import Clip, DamagedClip, find, make
+from companion.skeleton import KINECT_V2 as TREE
 
-J, FIELDS, BODY_FIELDS = len(KINECT_V2), 12, 9
+J, FIELDS, BODY_FIELDS = len(TREE), 12, 9
 BODIES = 2  # kept of each clip
 ROW = BODY_FIELDS + J * FIELDS  # numbers of one body in one frame, without id and number of joints
 NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
-ACTIONS = 60
+CLASSES = tuple(f"A{number:03}" for number in range(1, 61))
 CLIPS = 56_880
-FOLDER, PATTERN = "ntu/nturgb+d_skeletons", "*.skeleton"
+MISSING = "NTU_RGBD_samples_with_missing_skeletons.txt"
 WHERE = "https://rose1.ntu.edu.sg/dataset/actionRecognition/"
 TRAIN_SUBJECTS = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
 TRAIN_CAMERAS = (2, 3)
+PROTOCOLS = {"cross_subject": 1, "cross_view": 1}
 ENDS, COUNT, JOINTS, GOES_ON = 1, 2, 3, 4
 FAULTS = {
     ENDS: "the file ends too early",
@@ -51,6 +52,19 @@ class Bodies(NamedTuple):
     body: Int[np.ndarray, " R"]  # its id
     state: Float[np.ndarray, "R 9"]  # clipped edges, hands, restricted, lean, tracking
     joints: Float[np.ndarray, "R 25 12"]
+
+
+def files(root: str | Path | None = None) -> list[Path]:
+    """The skeleton files under a root, without those that the authors' list of missing skeletons names.
+
+    The list is looked for in `root/ntu` and `root/ntu_meta`; without it the 302 samples are read as they are,
+    and `parse` refuses those that have no body.
+    """
+    found = find(root, "ntu/nturgb+d_skeletons", "*.skeleton")
+    above = found[0].parents[2]
+    lists = [path for folder in ("ntu", "ntu_meta") for path in [above / folder / MISSING] if path.is_file()]
+    ignored = {word for path in lists for word in path.read_text(encoding="latin-1").split()}
+    return [path for path in found if path.stem not in ignored]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -167,7 +181,7 @@ def tracks(
     The sensor may lose a person and go on under another id: a body that appears after another has ended,
     with its middle less than `near` metres from where that one was last, is the same person.
     """
-    T, middle = bodies.frames, KINECT_V2.middle
+    T, middle = bodies.frames, TREE.middle
     columns: list[list[int]] = []  # rows of each person, in time
     _, first = np.unique(bodies.body, return_index=True)
     for body in bodies.body[np.sort(first)]:
@@ -212,7 +226,11 @@ def parse(path: Path) -> Clip:
     if not named:
         raise DamagedClip(f"{path} is not named SsssCcccPpppRrrrAaaa.skeleton; rename or remove it")
     _, camera, subject, _, action = map(int, named.groups())
-    for what, number, most in (("camera", camera, 3), ("subject", subject, 40), ("action", action, ACTIONS)):
+    for what, number, most in (
+        ("camera", camera, 3),
+        ("subject", subject, 40),
+        ("action", action, len(CLASSES)),
+    ):
         if not 1 <= number <= most:
             raise DamagedClip(f"{path}: {what} {number} is not one of 1 to {most}; remove it")
     bodies = read_skeleton(path)
@@ -233,11 +251,8 @@ def parse(path: Path) -> Clip:
 
 
 def split(
-    subject: Int[np.ndarray, " n"], camera: Int[np.ndarray, " n"], protocol: str
-) -> Bool[np.ndarray, " n"]:
-    """Which clips are tested; the others train. Both protocols are the authors'."""
-    if protocol == "cross_subject":
-        return ~np.isin(subject, TRAIN_SUBJECTS)
-    if protocol == "cross_view":
-        return ~np.isin(camera, TRAIN_CAMERAS)
-    raise ValueError(f"unknown protocol {protocol!r} of NTU; choose cross_subject or cross_view")
+    subject: np.ndarray, camera: np.ndarray, protocol: str, fold: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which clips are tested, the others train; and its subject or camera."""
+    unit, train = (camera, TRAIN_CAMERAS) if protocol == "cross_view" else (subject, TRAIN_SUBJECTS)
+    return ~np.isin(unit, train), unit

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from companion.clips import Clip, DamagedClip, make
-from companion.skeleton import KINECT_V1
+from companion.clips import Clip, DamagedClip, find, make
+from companion.skeleton import KINECT_V1 as TREE
 
 CLASSES = (
     *("pick up with one hand", "pick up with two hands", "drop trash", "walk around", "sit down"),
@@ -19,9 +19,15 @@ CLASSES = (
 ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)  # of the names, in the order of the labels
 NAME = re.compile(r"a(\d\d)_s(\d\d)_e(\d\d)_v(0[1-3])")
 CLIPS = 1494
-FOLDER, PATTERN = "nucla/all_sqe", "*.json"
 WHERE = "https://wangjiangb.github.io/my_data.html"
-PROTOCOLS = {"V12_3": (1, 2), "V13_2": (1, 3), "V23_1": (2, 3)}  # training views
+VIEWS = {"V12_3": (1, 2), "V13_2": (1, 3), "V23_1": (2, 3)}  # for training
+PROTOCOLS = dict.fromkeys(VIEWS, 1)
+BODIES = 1
+
+
+def files(root: str | Path | None = None) -> list[Path]:
+    """The dataset's files under a root, default $COMPANION_DATA."""
+    return find(root, "nucla/all_sqe", "*.json")
 
 
 def parse(path: Path) -> Clip:
@@ -40,7 +46,7 @@ def parse(path: Path) -> Clip:
         raise DamagedClip(
             f"{path}, line 1: no object with `skeletons` and `label` ({error}); download it again"
         ) from None
-    if skeleton.ndim != 3 or skeleton.shape[1:] != (len(KINECT_V1), 3) or not len(skeleton):
+    if skeleton.ndim != 3 or skeleton.shape[1:] != (len(TREE), 3) or not len(skeleton):
         raise DamagedClip(
             f"{path}, line 1: skeletons of shape {skeleton.shape}, not T 20 3; download it again"
         )
@@ -55,8 +61,8 @@ def parse(path: Path) -> Clip:
     return make(path, skeleton[:, None], visible[:, None], label - 1, subject, view, named.group())
 
 
-def split(camera: np.ndarray, protocol: str) -> np.ndarray:
-    """Which clips are tested; the others train."""
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"unknown protocol {protocol!r} of N-UCLA; choose one of {', '.join(PROTOCOLS)}")
-    return ~np.isin(camera, PROTOCOLS[protocol])
+def split(
+    subject: np.ndarray, camera: np.ndarray, protocol: str, fold: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which clips are tested, the others train; and its view."""
+    return ~np.isin(camera, VIEWS[protocol]), camera

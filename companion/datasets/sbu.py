@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from companion.clips import Clip, DamagedClip, make
-from companion.skeleton import OPENNI
+from companion.clips import Clip, DamagedClip, find, make
+from companion.skeleton import OPENNI as TREE
 
 CLASSES = (
     "approaching",
@@ -37,9 +37,15 @@ FOLDS = (
     (12, 13, 14, 17, 18),
 )  # of SETS, from 1
 CLIPS = 282
-FOLDER, PATTERN = "sbu", "s*/*/*/skeleton_pos.txt"
+PROTOCOLS = {"five_folds": len(FOLDS)}
+BODIES = 2
 WHERE = "https://www3.cs.stonybrook.edu/~kyun/research/kinect_interaction/index.html"
-NUMBERS = 1 + 2 * len(OPENNI) * 3
+NUMBERS = 1 + 2 * len(TREE) * 3
+
+
+def files(root: str | Path | None = None) -> list[Path]:
+    """The dataset's files under a root, default $COMPANION_DATA."""
+    return find(root, "sbu", "s*/*/*/skeleton_pos.txt")
 
 
 def parse(path: Path) -> Clip:
@@ -60,7 +66,7 @@ def parse(path: Path) -> Clip:
             raise DamagedClip(f"{path}, line {line}: a coordinate is not finite; download it again")
     if not rows:
         raise DamagedClip(f"{path}, line 1: the clip has no frames; download it again")
-    normal = np.array(rows)[:, 1:].reshape(len(rows), 2, len(OPENNI), 3)
+    normal = np.array(rows)[:, 1:].reshape(len(rows), 2, len(TREE), 3)
     x, y, z = np.moveaxis(normal, -1, 0)
     metres = np.stack([1280 - 2560 * x, 960 - 1920 * y, z * 10000 / 7.8125], -1) / 1000
     visible = normal.any(-1)
@@ -69,8 +75,10 @@ def parse(path: Path) -> Clip:
     )
 
 
-def split(camera: np.ndarray, fold: int) -> np.ndarray:
-    """Which clips are tested in a fold, 0 to 4; the others train."""
-    if fold not in range(len(FOLDS)):
-        raise ValueError(f"unknown fold {fold!r} of SBU; choose one of 0 to {len(FOLDS) - 1}")
-    return np.isin(camera, FOLDS[fold])
+def split(
+    subject: np.ndarray, camera: np.ndarray, protocol: str, fold: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which clips are tested, the others train; and each clip's own fold."""
+    of_set = {number: fold for fold, numbers in enumerate(FOLDS) for number in numbers}
+    unit = np.array([of_set[number] for number in camera])
+    return unit == fold, unit

@@ -20,17 +20,18 @@ Letters: B clips, T frames, M bodies, J joints, K = M J, C classes, S units of e
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
 class Read(NamedTuple):
-    """What the model says, and what it attended to; a part that is switched off weighs everything alike."""
+    """What a model says, and what it attended to; None where a model has no such thing."""
 
     logits: Float[Tensor, "B C"]
-    joints: Float[Tensor, "B T M J"]  # alpha, summing to 1 in each frame
-    frames: Float[Tensor, "B T"]  # beta, not negative
+    joints: Float[Tensor, "B T M J"] | None = None  # weights, summing to 1 in each frame
+    frames: Float[Tensor, "B T"] | None = None  # weights, not negative
+    penalty: Float[Tensor, ""] | float = 0.0  # what the training adds to the cross-entropy
 
 
 class JointAttention(nn.Module):
@@ -66,6 +67,19 @@ def shift(states: Float[Tensor, "B T S"]) -> Float[Tensor, "B T S"]:
     return F.pad(states[:, :-1], (0, 0, 1, 0))
 
 
+# Algorithm 1 of the paper: parts in use, parts that learn, layers of the main network, length.
+STAGES = (
+    ({"when"}, {"when", "main"}, 1, 2),
+    ({"when"}, {"main"}, 3, 2),
+    ({"when"}, {"when", "main"}, 3, 1),
+    ({"where"}, {"where", "main"}, 1, 2),
+    ({"where"}, {"main"}, 3, 2),
+    ({"where"}, {"where", "main"}, 3, 1),
+    ({"where", "when"}, {"main"}, 3, 2),
+    ({"where", "when"}, {"where", "when", "main"}, 3, 1),
+)
+
+
 class STALSTM(nn.Module):
     """Recognise an action from joints, and say which joints and frames it was seen in.
 
@@ -74,8 +88,11 @@ class STALSTM(nn.Module):
         classes: C.
         units: S.
         spatial, temporal: use the attention on joints, on frames; without both it is a plain LSTM.
-        layers: of the main LSTM.
+        staged: train by Algorithm 1, as `anneal` says; else everything from the beginning.
         dropout: before each layer of the main LSTM but the first, and before the scores.
+        even: lambda 1, against joints that are never looked at.
+        short: lambda 2, against large weights of frames.
+        sparse: lambda 3, of the L1 norm of all weight matrices. It is a sum, so it grows with the model.
     """
 
     def __init__(
@@ -86,51 +103,60 @@ class STALSTM(nn.Module):
         units: int = 100,
         spatial: bool = True,
         temporal: bool = True,
-        layers: int = 3,
+        staged: bool = True,
         dropout: float = 0.5,
+        even: float = 1e-3,
+        short: float = 1e-4,
+        sparse: float = 5e-4,
     ) -> None:
         super().__init__()
         K = joints * bodies
         self.where = JointAttention(K, units) if spatial else None
         self.when = FrameAttention(K, units) if temporal else None
-        widths = [3 * K, *[units] * (layers - 1)]
-        self.main = nn.ModuleList(nn.LSTM(width, units, batch_first=True) for width in widths)
+        self.main = nn.ModuleList(nn.LSTM(width, units, batch_first=True) for width in (3 * K, units, units))
         self.dropout, self.classify = nn.Dropout(dropout), nn.Linear(units, classes)
-        self.attending = {"where", "when"}  # parts in use; a stage of the training leaves some at rest
-        self.depth = layers  # layers in use
+        self.staged, self.lambdas = staged, (even, short, sparse)
+        self.anneal(1.0)
+
+    def anneal(self, done: float) -> None:
+        """What is in use and what learns when the share `done` of the training is over (Algorithm 1).
+
+        Each attention is first trained alone with one main layer, then rests while the main network grows
+        to three, then learns with it; at last both join. In a model with one attention, or none, the
+        stages of what it lacks are left out. A part that is not in use weighs everything alike.
+        """
+        parts = {name for name in ("where", "when") if getattr(self, name) is not None}
+        stages = [stage for stage in STAGES if stage[0] <= parts] if self.staged else []
+        ends = [sum(length for *_, length in stages[: n + 1]) for n in range(len(stages))]
+        now = [stage for stage, end in zip(stages, ends, strict=True) if done < end / ends[-1]]
+        self.attending, learning, self.depth, _ = now[0] if now else (parts, {*parts, "main"}, 3, 0)
+        for name in parts:
+            getattr(self, name).requires_grad_(name in learning)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
         B, T, M, J, _ = poses.shape
         x = poses.flatten(2)
         alpha, beta = x.new_full((B, T, M * J), 1 / (M * J)), x.new_ones(B, T)
-        if self.where is not None and "where" in self.attending:
+        if "where" in self.attending:
             alpha = self.where(x)
-        if self.when is not None and "when" in self.attending:
+        if "when" in self.attending:
             beta = self.when(x)
         h = (M * J * alpha.unsqueeze(-1) * poses.flatten(2, 3)).flatten(2)
         for n, layer in enumerate(self.main[: self.depth]):
             h, _ = layer(self.dropout(h) if n else h)
         scores = self.classify(self.dropout(h))
-        return Read((beta.unsqueeze(-1) * scores).mean(1), alpha.unflatten(-1, (M, J)), beta)
+        logits = (beta.unsqueeze(-1) * scores).mean(1)
+        return Read(logits, alpha.unflatten(-1, (M, J)), beta, self.penalty(alpha, beta))
+
+    def penalty(self, alpha: Float[Tensor, "B T K"], beta: Float[Tensor, "B T"]) -> Float[Tensor, ""]:
+        """The three terms that regularise."""
+        even, short, sparse = self.lambdas
+        weights = [value.abs().sum() for name, value in self.named_parameters() if "weight" in name]
+        total = even * (1 - alpha.mean(1)).square().sum(1).mean() + short * beta.abs().mean()
+        return total + sparse * torch.stack(weights).sum()
 
 
-def loss(
-    model: STALSTM,
-    read: Read,
-    labels: Int[Tensor, " B"],
-    even: float = 1e-3,
-    short: float = 1e-4,
-    sparse: float = 5e-4,
-) -> Float[Tensor, ""]:
-    """Cross-entropy and the three penalties.
-
-    Args:
-        even: lambda 1, against joints that are never looked at.
-        short: lambda 2, against large weights of frames.
-        sparse: lambda 3, of the L1 norm of all weight matrices. It is a sum, so it grows with the model.
-    """
-    total = F.cross_entropy(read.logits, labels)
-    total = total + even * (1 - read.joints.flatten(2).mean(1)).square().sum(1).mean()
-    total = total + short * read.frames.abs().mean()
-    matrices = [value for name, value in model.named_parameters() if "weight" in name]
-    return total + sparse * sum(value.abs().sum() for value in matrices)
+def objective(model: nn.Module, batch: tuple) -> Float[Tensor, ""]:
+    """What `training.fit` lowers: the cross-entropy of `batch.label`, and the penalty."""
+    read = model(batch.poses)
+    return F.cross_entropy(read.logits, batch.label) + read.penalty

@@ -1,0 +1,1 @@
+"""Writes datasets on disk, in the format of the real ones, with what is true of each clip beside them."""

@@ -1,0 +1,189 @@
+"""Skeleton clips of any of the datasets, by one door, as batches of equally long sequences.
+
+    simulated   written by `companion.datasets.simulator` in NTU's format, where no root is given
+    ntu, sbu, nucla, msr_daily      the real ones
+
+What a network is to learn from is drawn anew for each epoch, from a NumPy seed: the part of the clip, its
+speed, the direction of view, the proportions of the body, and which joints are missing.
+
+Letters: B clips of a batch, T frames, M bodies, J joints, N frames of all clips together.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from companion import clips
+from companion.datasets import msr_daily, ntu, nucla, sbu
+from companion.datasets.simulator import release
+from companion.files import fingerprint
+from companion.ops import pose
+
+SOURCES = {"simulated": ntu, "ntu": ntu, "sbu": sbu, "nucla": nucla, "msr_daily": msr_daily}
+SPLITS = ("train", "test", "fit", "validation")  # train is fit and validation together
+
+
+class Sequences(NamedTuple):
+    """A batch of sequences."""
+
+    poses: Float[Tensor, "B T M J 3"]  # metres, the middle of the first body's spine at the origin
+    seen: Bool[Tensor, "B T M J"]
+    label: Int[Tensor, " B"]
+    joints: Bool[Tensor, "B M J"] | None = None  # that act, where it is known
+    frames: Bool[Tensor, "B T"] | None = None  # in which they act
+
+
+class Skeletons(Dataset):
+    """One side of a protocol.
+
+    Args:
+        source: one of `SOURCES`.
+        split: train or test; or fit and validation, two parts of train that share no unit by which the
+            protocol splits (fold, view, camera, subject). Whatever is chosen is chosen there.
+        protocol: one of the dataset's.
+        fold: of the protocol.
+        seed: of what is drawn for each epoch.
+        root: the folder that contains the dataset's folder; default $COMPANION_DATA.
+        strict: a damaged file is an error; else it is left out and named in `damaged`.
+        frames: T.
+        still: put only the first frame's body at the origin, not each frame's.
+        face: turn each sequence so that its first pose faces the camera.
+        part: smallest share of the clip that a training sequence shows.
+        turn: largest angle about each axis, in radians, by which it is turned.
+        stretch: largest change of its extent along each axis, as a share.
+        hide: probability of each joint to be missing in it.
+        mirror, swap: exchange left and right, or the two bodies, of every other one.
+
+    Raises:
+        ValueError: an unknown source, split, protocol or fold.
+        FileNotFoundError, DamagedClip: see `clips.find` and `clips.keep`.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        split: str,
+        protocol: str,
+        fold: int = 0,
+        seed: int = 0,
+        root: str | Path | None = None,
+        *,
+        strict: bool = True,
+        frames: int = 32,
+        still: bool = False,
+        face: bool = False,
+        part: float = 1.0,
+        turn: float = 0.0,
+        stretch: float = 0.0,
+        hide: float = 0.0,
+        mirror: bool = False,
+        swap: bool = False,
+    ) -> None:
+        for what, value, known in (("source", source, SOURCES), ("split", split, SPLITS)):
+            if value not in known:
+                raise ValueError(f"unknown {what} {value!r}; choose one of {', '.join(known)}")
+        data = SOURCES[source]
+        if protocol not in data.PROTOCOLS:
+            raise ValueError(
+                f"unknown protocol {protocol!r} of {source}; choose one of {', '.join(data.PROTOCOLS)}"
+            )
+        if fold not in range(data.PROTOCOLS[protocol]):
+            raise ValueError(
+                f"unknown fold {fold!r} of {protocol}; choose one of 0 to {data.PROTOCOLS[protocol] - 1}"
+            )
+        if frames < 1:
+            raise ValueError(f"frames is {frames}; a sequence needs at least one")
+        files = data.files(release.release() if source == "simulated" and root is None else root)
+        about = release.manifest(files)
+        if (about is not None) != (source == "simulated"):
+            kind = "simulated" if about else "not simulated"
+            raise ValueError(f"the clips in {files[0].parent} are {kind}; choose another source or root")
+        store = clips.keep(source, files, data.parse, strict)
+        self.damaged, self.tree, self.middle = store.damaged, data.TREE, data.TREE.middle
+        self.shoulders = self.tree.index("shoulder_right"), self.tree.index("shoulder_left")
+        self.spine = self.middle, self.tree.parents[self.shoulders[0]]
+        self.classes = tuple(about["actions"]) if about else data.CLASSES
+        label, subject, camera, names = (np.array(column) for column in zip(*store.rows, strict=True))
+        tested, unit = data.split(subject, camera, protocol, fold)
+        units = np.unique(unit[~tested])
+        held = np.isin(unit, units[-max(1, len(units) // 5) :])
+        chosen = {"train": ~tested, "test": tested, "fit": ~tested & ~held, "validation": ~tested & held}
+        kept = np.flatnonzero(chosen[split]).tolist()
+        if not kept:
+            raise ValueError(f"{protocol} of {source} has no {split} clip under {files[0].parent}")
+        taken = [store[i] for i in kept]
+        self.names, self.unit = names[kept].tolist(), unit[kept]
+        self.label = torch.from_numpy(label[kept].astype(np.int64))
+        self.lengths = torch.tensor([len(clip.skeleton) for clip in taken])
+        self.first = self.lengths.cumsum(0) - self.lengths
+        bodies = 1 if about else data.BODIES  # of the simulated people only one acts
+        self.poses = torch.from_numpy(np.concatenate([clip.skeleton[:, :bodies] for clip in taken]))
+        self.seen = torch.from_numpy(np.concatenate([clip.visible[:, :bodies] for clip in taken]))
+        self.truth = [about["clips"][name] for name in self.names] if about else None
+        self.frames, self.still, self.facing = frames, still, face
+        self.part, self.turn, self.stretch, self.hide = part, turn, stretch, hide
+        self.mirror, self.swap, self.training = mirror, swap, split in ("train", "fit")
+        self.seed = (seed, SPLITS.index(split))
+        self.fingerprint = fingerprint([array.numpy().tobytes() for array in (self.poses, self.label)])
+        self.set_epoch(0)
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Joints, bodies and classes, as models ask for them."""
+        return len(self.tree), self.poses.shape[1], len(self.classes)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw what this epoch shows of each clip."""
+        rng = np.random.default_rng([*self.seed, epoch])
+        n, M = len(self), self.poses.shape[1]
+        self.start = torch.from_numpy(rng.random(n))
+        self.share = torch.from_numpy(rng.uniform(self.part, 1, n))
+        self.angles = torch.from_numpy(rng.uniform(-self.turn, self.turn, (n, 3)).astype(np.float32))
+        self.factors = torch.from_numpy(
+            1 + rng.uniform(-self.stretch, self.stretch, (n, 3)).astype(np.float32)
+        )
+        self.hidden = torch.from_numpy(rng.random((n, M, len(self.tree))) < self.hide)
+        self.flipped, self.swapped = torch.from_numpy(rng.random((2, n)) < 0.5)
+
+    def __getitems__(self, indices: Sequence[int]) -> Sequences:
+        i = torch.as_tensor(indices)
+        drawn = (self.start[i], self.share[i]) if self.training else ()
+        within = pose.places(self.lengths[i], self.frames, *drawn)
+        poses, seen = pose.read(self.poses, self.seen, self.first[i, None] + within)
+        if self.training and self.swap:
+            other = self.swapped[i, None, None, None]
+            poses = torch.where(other[..., None], poses.flip(2), poses)
+            seen = torch.where(other, seen.flip(2), seen)
+        poses = pose.centre(poses, seen, self.middle, self.still)
+        if self.facing:
+            poses = pose.face(poses, seen, *self.shoulders, *self.spine)
+        if self.training:
+            if self.mirror:
+                other = self.flipped[i, None, None, None, None]
+                poses = torch.where(other, pose.mirror(poses, self.tree.mirror), poses)
+                seen = torch.where(other[..., 0], seen[..., list(self.tree.mirror)], seen)
+            poses = pose.turn(pose.scale(poses, self.factors[i]), self.angles[i])
+            poses, seen = pose.hide(poses, seen, self.hidden[i])
+        return Sequences(poses, seen, self.label[i], *self.acting(indices, within))
+
+    def acting(self, indices: Sequence[int], within: Tensor) -> tuple[Tensor, Tensor] | tuple[()]:
+        """Which joints act, and in which of the frames that are read, where it is known."""
+        if self.truth is None:
+            return ()
+        joints = torch.zeros(len(indices), 1, len(self.tree), dtype=torch.bool)
+        for row, i in enumerate(indices):
+            joints[row, 0, self.truth[i]["joints"]] = True
+        first, end = torch.tensor([self.truth[i]["frames"] for i in indices]).T[..., None]
+        return joints, (within >= first) & (within < end)
+
+    def __getitem__(self, index: int) -> Sequences:
+        return Sequences(*(field if field is None else field[0] for field in self.__getitems__([index])))

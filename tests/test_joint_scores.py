@@ -1,0 +1,52 @@
+"""Attention on joints and frames, scored by hand."""
+
+from collections import namedtuple
+
+import pytest
+import torch
+
+from companion.metrics import joints
+from companion.models.sta_lstm import Read
+
+Batch = namedtuple("Batch", "poses label joints frames")
+
+
+def score(read, truth=True):
+    """Two clips of 4 frames and 2 joints: joint 0 acts in frames 1 and 2, then joint 1 in frame 0."""
+    acting = torch.tensor([[[True, False]], [[False, True]]])
+    frames = torch.tensor([[False, True, True, False], [True, False, False, False]])
+    batch = Batch(
+        torch.zeros(2, 4, 1, 2, 3), torch.tensor([0, 1]), *((acting, frames) if truth else (None, None))
+    )
+    return joints.scores(lambda poses: read, batch)
+
+
+LOGITS = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+
+
+def test_equal_weights_score_as_uniform():
+    read = Read(LOGITS, torch.full((2, 4, 1, 2), 0.5), torch.ones(2, 4))
+    got = {name: values.tolist() for name, values in score(read).items()}
+    assert got["accuracy"] == [100, 0]
+    assert got["on_joints"] == got["on_joints_uniform"] == [50, 50]
+    assert got["on_frames"] == got["on_frames_uniform"] == [50, 25]
+
+
+def test_only_frames_of_the_action_count_for_joints():
+    weights = torch.zeros(2, 4, 1, 2)
+    weights[0, :, 0] = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
+    weights[1, :, 0] = torch.tensor([[0.1, 0.9], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    got = score(Read(LOGITS, weights))
+    assert got["on_joints"].tolist() == pytest.approx([75, 90])
+    assert got["on_joints_shuffled"].tolist() == pytest.approx([10, 25])
+    assert "on_frames" not in got
+
+
+def test_frames_are_compared_by_their_share():
+    got = score(Read(LOGITS, None, torch.tensor([[0.0, 3.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]])))
+    assert got["on_frames"].tolist() == pytest.approx([100, 25])  # no weight at all is equal weight
+    assert got["on_frames_shuffled"].tolist() == pytest.approx([50, 0], abs=1e-6)
+
+
+def test_without_truth_there_is_only_accuracy():
+    assert list(score(Read(LOGITS, torch.full((2, 4, 1, 2), 0.5)), truth=False)) == ["accuracy"]

@@ -1,0 +1,208 @@
+"""Skeleton clips by one door: splits, what is drawn, and the simulated release behind the same reader."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from companion.datasets import ntu
+from companion.datasets.simulator import body, release
+from companion.datasets.skeletons import Skeletons
+from companion.skeleton import KINECT_V2
+
+ROOT = os.environ.get("COMPANION_DATA")
+HAND, FOOT = KINECT_V2.index("hand_right"), KINECT_V2.index("foot_left")
+
+
+@pytest.fixture(scope="module")
+def root():
+    return release.release()
+
+
+def simulated(split="train", **options):
+    return Skeletons("simulated", split, "cross_subject", **options)
+
+
+def test_the_release_is_written_once_and_whole(root):
+    files = sorted((root / "ntu/nturgb+d_skeletons").iterdir())
+    assert len(files) == 12 * 20 * 2 and release.release() == root
+    assert files == ntu.files(root)
+    before = {path.name: path.read_bytes() for path in files[:5]}
+    assert not list(root.parent.glob("tmp*"))
+    other = root.parent / "again"
+    release.write(other)
+    assert {
+        name: (other / files[0].parent.relative_to(root) / name).read_bytes() for name in before
+    } == before
+
+
+def test_ntus_reader_gives_back_what_was_performed():
+    rng = np.random.default_rng(0)
+    poses, _ = body.perform("squat", body.offsets(rng), 9, rng)
+    seen = release.before_camera(poses, 45.0, rng)
+    path = Path(os.environ["COMPANION_OUT"]) / "S001C003P001R001A012.skeleton"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(release.text(seen))
+    clip = ntu.parse(path)
+    np.testing.assert_allclose(clip.skeleton[:, 0], seen, atol=1e-6)
+    assert clip.visible[:, 0].all() and not clip.visible[:, 1].any() and (clip.label, clip.subject) == (11, 1)
+
+
+def test_bones_keep_their_length_and_a_foot_the_ground():
+    rng = np.random.default_rng(0)
+    bones = body.offsets(rng)
+    for action in body.ACTIONS:
+        poses, (first, end) = body.perform(action, bones, 40, rng)
+        lengths = np.stack([np.linalg.norm(poses[:, a] - poses[:, b], axis=-1) for a, b in KINECT_V2.bones])
+        np.testing.assert_allclose(lengths, lengths[:, :1].repeat(40, 1), atol=1e-9)
+        assert np.allclose(poses[..., 1].min(1), 0) and 0 <= first < end <= 40
+
+
+@pytest.mark.parametrize(
+    "action, sign",
+    [("raise the right hand", 1), ("wave with the right hand", 1), ("bow", -1), ("squat", -1)],
+)
+def test_actions_do_what_they_are_called(action, sign):
+    """The hand goes up, or the head down, in the middle of the action and not before it."""
+    rng = np.random.default_rng(1)
+    poses, (first, end) = body.perform(action, body.offsets(rng), 50, rng)
+    joint = HAND if sign > 0 else KINECT_V2.index("head")
+    height = poses[:, joint, 1]
+    assert sign * (height[(first + end) // 2] - height[max(0, first - 1)]) > 0.15
+
+
+def test_what_acts_is_what_moves():
+    """The action alone, and seen from the root: exactly these joints leave their place."""
+    bones = body.offsets(np.random.default_rng(2))
+    for action, motions in body.ACTIONS.items():
+        angles = np.zeros((2, len(KINECT_V2), 3))
+        for motion in motions:
+            angles[1, KINECT_V2.index(motion.joint), "xyz".index(motion.axis)] += np.radians(motion.degrees)
+        rest, moved = (poses - poses[0] for poses in body.place(bones, angles))
+        assert (np.linalg.norm(moved - rest, axis=-1) > 1e-3).tolist() == body.moved(action).tolist()
+
+
+def test_splits_share_no_subject_and_no_clip():
+    sides = {split: simulated(split) for split in ("fit", "validation", "train", "test")}
+    assert {name: len(side) for name, side in sides.items()} == {
+        "fit": 264,
+        "validation": 48,
+        "train": 312,
+        "test": 168,
+    }
+    subjects = {name: set(side.unit.tolist()) for name, side in sides.items()}
+    assert subjects["train"] == subjects["fit"] | subjects["validation"]
+    assert not subjects["fit"] & subjects["validation"] and not subjects["train"] & subjects["test"]
+    assert subjects["train"] < set(ntu.TRAIN_SUBJECTS)
+    assert not set(sides["train"].names) & set(sides["test"].names)
+
+
+def test_a_batch_says_what_acts():
+    data = simulated("test", frames=20)
+    batch = data.__getitems__([5, 0])
+    assert batch.poses.shape == (2, 20, 1, 25, 3) and data.shape == (25, 1, 12)
+    assert not batch.poses[..., KINECT_V2.middle, :].any()
+    for row, i in enumerate((5, 0)):
+        truth = data.truth[i]
+        assert batch.joints[row, 0].nonzero().flatten().tolist() == truth["joints"]
+        at = np.linspace(0, data.lengths[i] - 1, 20)
+        want = (at >= truth["frames"][0]) & (at < truth["frames"][1])
+        assert batch.frames[row].tolist() == want.tolist()
+    one = data[5]
+    torch.testing.assert_close(one.poses, batch.poses[0])
+
+
+DRAWN = {"part": 0.6, "turn": 0.5, "stretch": 0.1, "hide": 0.2, "mirror": True, "still": True, "face": True}
+
+
+def test_training_clips_are_drawn_from_seed_and_epoch_and_test_clips_are_not():
+    def epoch(seed, number, split="train"):
+        data = simulated(split, seed=seed, **DRAWN)
+        data.set_epoch(number)
+        return data.__getitems__(range(8)).poses
+
+    assert (epoch(0, 1) == epoch(0, 1)).all()
+    assert (epoch(0, 1) != epoch(0, 2)).any() and (epoch(0, 1) != epoch(1, 1)).any()
+    assert (epoch(0, 1, "test") == epoch(1, 2, "test")).all()
+
+
+def test_what_is_drawn_keeps_the_body_but_for_its_proportions():
+    """Turned, mirrored or facing, all distances within a pose stay; hidden joints are zero."""
+    plain, drawn = simulated(), simulated(turn=1.0, mirror=True, face=True)
+    distances = [
+        torch.cdist(d.__getitems__(range(4)).poses[:, :, 0], torch.zeros(1, 3)) for d in (plain, drawn)
+    ]
+    left = [d.sort(-2).values for d in distances]
+    torch.testing.assert_close(*left, atol=1e-5, rtol=1e-5)
+    hidden = simulated(hide=0.3).__getitems__(range(64))
+    assert 0.2 < (~hidden.seen).float().mean() < 0.4 and not hidden.poses[~hidden.seen].any()
+
+
+@pytest.mark.skipif(not ROOT or not (Path(ROOT) / "sbu").is_dir(), reason="sbu is not under COMPANION_DATA")
+def test_real_folds_and_swapped_bodies():
+    sides = [
+        Skeletons("sbu", split, "five_folds", 2, root=ROOT, swap=True) for split in ("fit", "validation")
+    ]
+    assert [set(side.unit.tolist()) for side in sides] == [{0, 1, 3}, {4}]
+    batch = sides[0].__getitems__(range(40))
+    assert batch.poses.shape == (40, 32, 2, 15, 3) and batch.joints is None
+    assert not batch.poses[:, :, 0, 2].any()  # the first body is at the origin, whichever it is
+    sides[0].swap = False
+    plain = sides[0].__getitems__(range(40))
+    changed = (batch.poses != plain.poses).flatten(1).any(1)
+    assert (changed == sides[0].swapped[:40]).all() and 5 < changed.sum() < 35
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"source": "kinetics"}, "unknown source 'kinetics'; choose one of simulated, ntu, sbu"),
+        ({"split": "dev"}, "unknown split 'dev'; choose one of train, test"),
+        (
+            {"protocol": "five_folds"},
+            "unknown protocol 'five_folds' of simulated; choose one of cross_subject",
+        ),
+        ({"fold": 1}, "unknown fold 1 of cross_subject; choose one of 0 to 0"),
+        ({"frames": 0}, "frames is 0; a sequence needs at least one"),
+    ],
+)
+def test_wrong_names_are_refused(change, sentence):
+    given = {"source": "simulated", "split": "train", "protocol": "cross_subject"} | change
+    with pytest.raises(ValueError, match=sentence):
+        Skeletons(**given)
+
+
+def test_simulated_clips_are_never_called_real(root, tmp_path):
+    with pytest.raises(ValueError, match="the clips in .* are simulated; choose another source or root"):
+        Skeletons("ntu", "train", "cross_subject", root=root)
+    real = tmp_path / "ntu/nturgb+d_skeletons"
+    real.mkdir(parents=True)
+    name = "S001C001P001R001A001.skeleton"
+    (real / name).write_bytes((root / "ntu/nturgb+d_skeletons" / name).read_bytes())
+    with pytest.raises(ValueError, match="are not simulated; choose another source or root"):
+        Skeletons("simulated", "train", "cross_subject", root=tmp_path)
+    assert len(Skeletons("ntu", "train", "cross_subject", root=tmp_path)) == 1
+    with pytest.raises(ValueError, match="cross_subject of ntu has no test clip under"):
+        Skeletons("ntu", "test", "cross_subject", root=tmp_path)
+
+
+def test_a_damaged_file_is_refused_or_named(root, tmp_path):
+    folder = tmp_path / "ntu/nturgb+d_skeletons"
+    folder.mkdir(parents=True)
+    for number in (1, 2):
+        name = f"S001C001P00{number}R001A001.skeleton"
+        source = sorted((root / "ntu/nturgb+d_skeletons").iterdir())[number]
+        text = source.read_bytes()
+        (folder / name).write_bytes(text if number == 1 else text[:1000])
+    (tmp_path / "ntu" / release.MANIFEST).write_text(
+        json.dumps(
+            {"actions": ["a"] * 12, "clips": {"S001C001P001R001A001": {"joints": [0], "frames": [0, 1]}}}
+        )
+    )
+    with pytest.raises(ValueError, match="S001C001P002R001A001.skeleton, line .*: the file ends too early"):
+        simulated(root=tmp_path)
+    data = simulated(root=tmp_path, strict=False)
+    assert len(data) == 1 and len(data.damaged) == 1
