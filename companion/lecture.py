@@ -265,6 +265,11 @@ STATEMENTS = (
         ((1, "random-6", "error"), (-1, "ram-6", "error")),
     ),
     Statement(
+        "a soft reading of all places errs less than hard attention, 6 readings each",
+        *HARD,
+        ((1, "ram-6", "error"), (-1, "soft-6", "error")),
+    ),
+    Statement(
         "more glimpses help: 6 err less than 2",
         *HARD,
         ((1, "ram-2", "error"), (-1, "ram-6", "error")),

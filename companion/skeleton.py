@@ -40,6 +40,15 @@ class Skeleton:
         """The bones of several bodies whose joints stand one body after the other."""
         return [(m * len(self) + a, m * len(self) + b) for m in range(bodies) for a, b in self.bones]
 
+    def named(self, bodies: int) -> list[str]:
+        """The joints' names in the same order, such as "left hand", or "left hand of body 2"."""
+        names = [
+            " ".join(reversed(name.rsplit("_", 1))) if "left" in name or "right" in name else name
+            for name in self.joints
+        ]
+        names = [name.replace("_", " ") for name in names]
+        return names + [f"{name} of body {m + 1}" for m in range(1, bodies) for name in names]
+
     @cached_property
     def mirror(self) -> tuple[int, ...]:
         """Of each joint the one on the other side; a joint of the middle is its own."""

@@ -103,12 +103,12 @@ def test_splits_share_no_subject_and_no_clip():
 def test_a_batch_says_what_acts():
     data = simulated("test", frames=20)
     batch = data.__getitems__([5, 0])
-    assert batch.poses.shape == (2, 20, 1, 25, 3) and data.shape == (25, 1, 12)
+    assert batch.poses.shape == (2, 20, 1, 25, 3)
     assert not batch.poses[..., KINECT_V2.middle, :].any()
     for row, i in enumerate((5, 0)):
         truth = data.truth[i]
         assert batch.joints[row, 0].nonzero().flatten().tolist() == truth["joints"]
-        at = np.linspace(0, data.lengths[i] - 1, 20)
+        at = np.linspace(0, data.lengths[i].item() - 1, 20)
         want = (at >= truth["frames"][0]) & (at < truth["frames"][1])
         assert batch.frames[row].tolist() == want.tolist()
     one = data[5]

@@ -122,9 +122,9 @@ class Skeletons(Dataset):
         self.label = torch.from_numpy(label[kept].astype(np.int64))
         self.lengths = torch.tensor([len(clip.skeleton) for clip in taken])
         self.first = self.lengths.cumsum(0) - self.lengths
-        bodies = 1 if about else data.BODIES  # of the simulated people only one acts
-        self.poses = torch.from_numpy(np.concatenate([clip.skeleton[:, :bodies] for clip in taken]))
-        self.seen = torch.from_numpy(np.concatenate([clip.visible[:, :bodies] for clip in taken]))
+        self.bodies = 1 if about else data.BODIES  # the simulated people are alone
+        self.poses = torch.from_numpy(np.concatenate([clip.skeleton[:, : self.bodies] for clip in taken]))
+        self.seen = torch.from_numpy(np.concatenate([clip.visible[:, : self.bodies] for clip in taken]))
         self.truth = [about["clips"][name] for name in self.names] if about else None
         self.frames, self.still, self.facing = frames, still, face
         self.part, self.turn, self.stretch, self.hide = part, turn, stretch, hide
@@ -136,22 +136,17 @@ class Skeletons(Dataset):
     def __len__(self) -> int:
         return len(self.label)
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Joints, bodies and classes, as models ask for them."""
-        return len(self.tree), self.poses.shape[1], len(self.classes)
-
     def set_epoch(self, epoch: int) -> None:
         """Draw what this epoch shows of each clip."""
         rng = np.random.default_rng([*self.seed, epoch])
-        n, M = len(self), self.poses.shape[1]
+        n = len(self)
         self.start = torch.from_numpy(rng.random(n))
         self.share = torch.from_numpy(rng.uniform(self.part, 1, n))
         self.angles = torch.from_numpy(rng.uniform(-self.turn, self.turn, (n, 3)).astype(np.float32))
         self.factors = torch.from_numpy(
             1 + rng.uniform(-self.stretch, self.stretch, (n, 3)).astype(np.float32)
         )
-        self.hidden = torch.from_numpy(rng.random((n, M, len(self.tree))) < self.hide)
+        self.hidden = torch.from_numpy(rng.random((n, self.bodies, len(self.tree))) < self.hide)
         self.flipped, self.swapped = torch.from_numpy(rng.random((2, n)) < 0.5)
 
     def __getitems__(self, indices: Sequence[int]) -> Sequences:

@@ -181,7 +181,7 @@ print("on the digit twice as often as by chance:", bool((attended.on_digit >= 2 
 #
 # From the committed records of profile `full`, on cluttered canvases with the embedded digits; the column `seed`
 # counts the seeds that are there. The soft reader sees all 25 places of a grid at once, and its attention is scored
-# by its weights. It errs less than hard attention in these records: what hard attention saves is the seeing.
+# by its weights. It errs less than hard attention (a claim below): what hard attention saves is the seeing.
 
 # %%
 full = tables.frame(name, "full")
