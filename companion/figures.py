@@ -96,6 +96,7 @@ def by_glimpses(runs: pd.DataFrame, metric: str, label: str, title: str) -> Imag
     sns.lineplot(**style, palette="colorblind", marker="o", errorbar=None)
     sns.scatterplot(**style, palette="colorblind", alpha=0.4, legend=False, s=18)
     axes.set(xlabel="number of glimpses", ylabel=label, title=title, xticks=sorted(parts.glimpses.unique()))
+    axes.set_ylim(0)
     axes.legend(title=None)
     return picture(figure, f"{title}: lines of {', '.join(parts.kind.unique())}")
 
