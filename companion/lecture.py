@@ -115,7 +115,7 @@ TOPICS = (
         "Some joints and some frames tell more about an action than others.",
         "06_attention_on_joints",
         "sta_lstm.py",
-        ("ntu_hands", "sbu"),
+        ("ntu_hands", "sbu", "nucla"),
     ),
     Topic(
         "Soft attention in feature maps",
@@ -243,6 +243,8 @@ class Statement:
 
 
 HARD = ("05_hard_attention", "digits", "full", "cluttered-60")
+JOINTS = ("06_attention_on_joints", "sbu", "paper", "five_folds")
+ACTING = ("06_attention_on_joints", "simulated", "full", "cross_subject")
 STATEMENTS = (
     Statement(
         "chosen glimpses land on the digit more often than chance",
@@ -278,6 +280,33 @@ STATEMENTS = (
         "up to a point: from 2 to 4 gains more than from 6 to 8",
         *HARD,
         ((1, "ram-2", "error"), (-1, "ram-4", "error"), (-1, "ram-6", "error"), (1, "ram-8", "error")),
+    ),
+    Statement(
+        "attention on joints and frames recognises more than the same network without it",
+        *JOINTS,
+        ((1, "sta-lstm", "accuracy"), (-1, "lstm", "accuracy")),
+    ),
+    Statement(
+        "attention on joints alone recognises more than none",
+        *JOINTS,
+        ((1, "spatial", "accuracy"), (-1, "lstm", "accuracy")),
+    ),
+    Statement(
+        "attention on frames alone recognises more than none",
+        *JOINTS,
+        ((1, "temporal", "accuracy"), (-1, "lstm", "accuracy")),
+    ),
+    *(
+        Statement(
+            f"weight lies on the {what} more than {than}",
+            *ACTING,
+            ((1, "sta-lstm", metric), (-1, "sta-lstm", f"{metric}_{control}")),
+        )
+        for metric, what in (("on_joints", "joints that act"), ("on_frames", "frames of the action"))
+        for control, than in (
+            ("uniform", "equal weights would"),
+            ("shuffled", "another clip's weights would"),
+        )
     ),
 )
 

@@ -6,6 +6,7 @@ from PIL import Image
 
 from companion import figures
 from companion.models import ram
+from companion.skeleton import OPENNI
 
 
 def size(picture):
@@ -24,6 +25,33 @@ def test_pictures_are_pngs_with_alternative_text():
         assert min(size(picture)) > 80 and len(picture.data) < 100_000
         assert len(picture.alt) > 10
     assert "random locations" in drawn[2].alt and "fc" not in drawn[2].alt
+
+
+def test_pictures_of_skeletons():
+    poses = torch.randn(3, 8, 2, 15, 3)
+    seen = torch.ones(3, 8, 2, 15, dtype=torch.bool)
+    seen[0, 2, 1] = False
+    acting = torch.zeros(3, 2, 15, dtype=torch.bool)
+    acting[:, 0, 5] = True
+    frames = torch.zeros(3, 8, dtype=torch.bool)
+    frames[:, 2:5] = True
+    names = ["kicking", "pushing", "hugging"]
+    drawn = [
+        figures.skeletons(poses, seen, OPENNI, names, acting, columns=2),
+        figures.over_time(torch.rand(3, 8), names, frames),
+        figures.confusion(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 1]), names, "SBU"),
+    ]
+    for picture in drawn:
+        assert min(size(picture)) > 80 and len(picture.data) < 100_000 and len(picture.alt) > 10
+    assert "the action is shaded" in drawn[1].alt
+
+
+def test_front_fills_the_square_and_leaves_out_what_was_not_seen():
+    poses = torch.tensor([[0.0, 0.0, 3.0], [0.5, 2.0, 3.0], [9.0, 9.0, 9.0]]).expand(1, 2, 1, 3, 3)
+    seen = torch.tensor([True, True, False]).expand(1, 2, 1, 3)
+    places = figures.front(poses, seen)
+    assert places.shape == (1, 2, 3, 2) and places[0, :, 2].isnan().all()
+    torch.testing.assert_close(places[0, 0, :2], torch.tensor([[0.3875, 0.95], [0.6125, 0.05]]))
 
 
 def test_the_source_shown_is_the_file_imported():

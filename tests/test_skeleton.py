@@ -42,3 +42,10 @@ def test_ntu_by_the_fact_sheet():
     """Hands are joints 7 and 11, the middle of the spine is 1, a closed tour has 49 entries."""
     assert [KINECT_V2.index(f"hand_{side}") for side in ("left", "right")] == [7, 11]
     assert (len(KINECT_V2), KINECT_V2.middle, len(KINECT_V2.tour)) == (25, 1, 49)
+
+
+def test_two_bodies_have_their_own_bones_and_names():
+    bones, names = OPENNI.paired(2), OPENNI.named(2)
+    assert len(bones) == 28 and all(a // 15 == b // 15 for a, b in bones)
+    assert names[5] == "left hand" and names[20] == "left hand of body 2" and names[2] == "torso"
+    assert KINECT_V2.named(1)[21] == "left hand tip"

@@ -163,7 +163,8 @@ class STLSTM(nn.Module):
         c = trust i u + (1 - trust) (f_S c_S + f_T c_T),   h = o tanh c
 
     Cells on one diagonal of the grid do not depend on each other and are computed at once. At each joint
-    both people are read together. From memory: two layers, l = 0.5, and that all cells' scores are averaged.
+    both people are read together. A frame is scored at the last stop of its tour. From memory: two layers,
+    l = 0.5; the paper scores every cell.
     """
 
     def __init__(
@@ -174,15 +175,15 @@ class STLSTM(nn.Module):
         self.gates = nn.ModuleList(nn.Linear(width + 2 * units, 5 * units) for width in widths)
         self.expect = nn.Linear(2 * units, units) if trust else None
         self.find = nn.Linear(3 * bodies, units) if trust else None
-        for gate in self.gates:
-            nn.init.ones_(gate.bias.data[units : 3 * units])  # of both forget gates
+        for gate, width in zip(self.gates, widths, strict=True):  # coordinates and states have an rms of 0.3
+            nn.init.normal_(gate.weight.data[:, :width], std=3 / width**0.5)
         self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(units, classes)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
         x = poses.permute(0, 3, 1, 2, 4).flatten(3)[:, self.tour]  # B S T D
         for n, gates in enumerate(self.gates):
             x = self.layer(self.dropout(x) if n else x, gates, trusted=n == 0 and self.expect is not None)
-        return Read(self.classify(self.dropout(x)).mean((1, 2)))
+        return Read(self.classify(self.dropout(x[:, -1])).mean(1))
 
     def layer(self, x: Float[Tensor, "B S T D"], gates: nn.Linear, trusted: bool) -> Float[Tensor, "B S T U"]:
         """One layer's states at all cells."""
