@@ -10,6 +10,7 @@ Letters: B clips of a batch, T frames, M bodies, J joints, N frames of all clips
 """
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,12 +21,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from companion import clips
-from companion.datasets import msr_daily, ntu, nucla, sbu
-from companion.datasets.simulator import release
 from companion.files import fingerprint
 from companion.ops import pose
 
-SOURCES = {"simulated": ntu, "ntu": ntu, "sbu": sbu, "nucla": nucla, "msr_daily": msr_daily}
+SOURCES = {
+    "simulated": "ntu",
+    "ntu": "ntu",
+    "sbu": "sbu",
+    "nucla": "nucla",
+    "msr_daily": "msr_daily",
+}  # readers
 SPLITS = ("train", "test", "fit", "validation")  # train is fit and validation together
 
 
@@ -88,7 +93,7 @@ class Skeletons(Dataset):
         for what, value, known in (("source", source, SOURCES), ("split", split, SPLITS)):
             if value not in known:
                 raise ValueError(f"unknown {what} {value!r}; choose one of {', '.join(known)}")
-        data = SOURCES[source]
+        data = import_module(f"companion.datasets.{SOURCES[source]}")  # a record names only this reader
         if protocol not in data.PROTOCOLS:
             raise ValueError(
                 f"unknown protocol {protocol!r} of {source}; choose one of {', '.join(data.PROTOCOLS)}"
@@ -99,11 +104,16 @@ class Skeletons(Dataset):
             )
         if frames < 1:
             raise ValueError(f"frames is {frames}; a sequence needs at least one")
-        files = data.files(release.release() if source == "simulated" and root is None else root)
-        about = release.manifest(files)
-        if (about is not None) != (source == "simulated"):
-            kind = "simulated" if about else "not simulated"
-            raise ValueError(f"the clips in {files[0].parent} are {kind}; choose another source or root")
+        if SOURCES[source] == "ntu":
+            from companion.datasets.simulator import release
+
+            files = data.files(release.release() if source == "simulated" and root is None else root)
+            about = release.manifest(files)
+            if (about is not None) != (source == "simulated"):
+                kind = "simulated" if about else "not simulated"
+                raise ValueError(f"the clips in {files[0].parent} are {kind}; choose another source or root")
+        else:
+            files, about = data.files(root), None
         store = clips.keep(source, files, data.parse, strict)
         self.damaged, self.tree, self.middle = store.damaged, data.TREE, data.TREE.middle
         self.shoulders = self.tree.index("shoulder_right"), self.tree.index("shoulder_left")
