@@ -73,7 +73,7 @@ def number(text, at):
     """The word at or after `at`: value, integer value, start, end, and whether only Python can read it.
 
     A mantissa below 2^53 divided by a power of ten up to 10^22 is rounded once, and so equals what Python
-    reads (Clinger, PLDI 1990). Longer ones, exponents and anything else are left to Python.
+    reads (Clinger, PLDI 1990). Longer ones, positive exponents and anything else are left to Python.
     """
     last = len(text) - 1  # a blank ends the text
     while at < last and text[at] <= 32:
@@ -94,7 +94,15 @@ def number(text, at):
             at += 1
         decimals = at - first
         digits += decimals
-    exact = 0 < digits <= 18 and (decimals == 0 or mantissa < 9007199254740992) and text[at] <= 32
+    if text[at] == 101 and text[at + 1] == 45 and 48 <= text[at + 2] <= 57:  # e-5, e-05
+        at += 2
+        power = 0
+        while 48 <= text[at] <= 57 and power < 100:
+            power = power * 10 + (text[at] - 48)
+            at += 1
+        decimals += power
+    exact = 0 < digits <= 18 and (decimals == 0 or mantissa < 9007199254740992)
+    exact = exact and decimals < len(TENS) and text[at] <= 32
     while text[at] > 32:
         at += 1
     value = sign * mantissa / TENS[decimals] if exact else 0.0
