@@ -421,12 +421,14 @@ class AttentionPlayer:
         x0, y0, x1, y1 = self.view
         row = 1.3 * (y1 - y0) / (x1 - x0) + (0.25 if self.labels else 0.05)
         figure = Figure((1.35 * max(len(steps), 3), rows * row + 0.6), layout="constrained")
+        figure.get_layout_engine().set(hspace=0.15 if self.labels else 0)
         figure.suptitle(self.title, fontsize=10, parse_math=False)
         for n, line in enumerate(figure.subplots(rows, len(steps), squeeze=False)):
             for ax, t in zip(line, steps, strict=True):
                 self._panel(ax, n, t)
             if self.labels:
                 line[0].set_xlabel(self.labels[n], fontsize=8, loc="left", labelpad=2, parse_math=False)
+                line[0].xaxis.label.set_in_layout(False)  # a long caption does not push the panels apart
             if n == 0 and len(steps) > 1:
                 for ax, t in zip(line, steps, strict=True):
                     ax.set_title(f"{self.unit} {t + 1}", fontsize=8, pad=3)

@@ -74,7 +74,7 @@ figures.source(sta_lstm)
 # Without a dataset, the clips are simulated: twenty people of different proportions perform twelve actions before three
 # cameras. They are written as NTU RGB+D's text and read by the reader of the real one. Which joints an action moves
 # (ringed) and when is known. It is used to score the attention, never to train it. All the time other limbs
-# move a little too. Four moments of each clip, from light to dark; pictures are mirrored, as a Kinect's are.
+# move a little too. Each clip is turned so that its first pose faces us. Four moments of each, from light to dark.
 
 # %%
 name = "06_attention_on_joints"
@@ -138,7 +138,8 @@ for kind, (_, read) in looking.items():
         display(AttentionPlayer(**ground, weights=weights, **truth, **body, labels=labels, title=kind))
 
 # %% [markdown]
-# The weight of each frame, $\beta_t$, in four clips; the frames of the action are shaded.
+# The weight of each frame, $\beta_t$, in four clips; the frames of the action are shaded. It rises when the network
+# has seen enough, and stays: the main network remembers the action, so that later frames score as well.
 
 # %% tags=["nbval-ignore-output", "picture"]
 for _, read in looking.values():
