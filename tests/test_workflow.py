@@ -148,3 +148,9 @@ def test_every_job_of_the_house_has_a_notebook_and_a_preset():
     for job in [job for profile in records.PROFILES for job in jobs(profile)]:
         assert (HOUSE / f"notebooks/{job.notebook}.ipynb").exists()
         assert job.plan() or job.source == "none"
+
+
+def test_a_seed_beyond_all_variants_is_no_job():
+    """Three seeds of N-UCLA's variants are asked for, five of some of SBU's."""
+    seeds = [(job.source, job.seed) for job in jobs("paper") if job.notebook == "06_attention_on_joints"]
+    assert seeds == [("sbu", seed) for seed in range(5)] + [("nucla", seed) for seed in range(3)]

@@ -67,12 +67,13 @@ def found(run: records.Run, params: dict) -> bool:
 
 
 def jobs(profile: str) -> list[Job]:
-    """All jobs of a profile, in the order of `config.yaml`."""
+    """All jobs of a profile that have something to do, in the order of `config.yaml`."""
     runs = yaml.safe_load((ROOT / "workflow/config.yaml").read_text())["runs"]
-    return [
+    named = [
         Job(notebook, source, profile, seed, tuple(profiles[profile].get("reads", ())))
         for notebook, profiles in runs.items()
         if profile in profiles
         for source in profiles[profile]["sources"]
         for seed in profiles[profile].get("seeds", [0])
     ]
+    return [job for job in named if job.source == "none" or job.plan()]
