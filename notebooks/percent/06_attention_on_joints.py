@@ -98,12 +98,14 @@ figures.skeletons(batch.poses, batch.seen, test.tree, titles, batch.joints)
 # %% tags=["nbval-ignore-output", "trained"] tolerance=1.0
 done = {}
 for run, params in plan.items():
-    sides = [
-        Skeletons(source, side, run.protocol, run.fold, seed, root, **params["data"]) for side in ("train", "test")
-    ]
-    shape = {"tree": sides[0].tree, "bodies": sides[0].bodies, "classes": len(sides[0].classes)}
-    build = partial(skeleton_baselines.build, run.variant, frames=sides[0].frames, **shape, **params.get("model", {}))
-    done[run] = training.measure(run, params, build, *sides, sta_lstm.objective, joints.scores, out=out)
+    where = (run.protocol, run.fold, seed, root)
+    train, held_out = (Skeletons(source, side, *where, **params["data"]) for side in ("train", "test"))
+    sizes = {"bodies": train.bodies, "classes": len(train.classes), "frames": train.frames}
+    options = params.get("model", {})
+    build = partial(skeleton_baselines.build, run.variant, train.tree, **sizes, **options)
+    done[run] = training.measure(
+        run, params, build, train, held_out, sta_lstm.objective, joints.scores, out=out
+    )
 pd.DataFrame(
     {
         f"{run.variant}, fold {run.fold}": [losses[0], losses[-1]]
@@ -130,12 +132,17 @@ print("model to look at:", ", ".join(looking) or "none, for only its record is l
 # %% tags=["nbval-ignore-output", "picture"]
 for kind, (_, read) in looking.items():
     if read.joints is not None:
-        labels = [f"{title}, read as {test.classes[k]}" for title, k in zip(titles, read.logits.argmax(1), strict=True)]
-        ground = {"images": torch.zeros(len(clips), 1, 1), "joints": figures.front(batch.poses, batch.seen)}
-        truth = {"acting": batch.joints.flatten(1)} if batch.joints is not None else {}
-        body = {"bones": test.tree.paired(test.bodies), "names": test.tree.named(test.bodies)}
-        weights = read.joints.detach().flatten(2)
-        display(AttentionPlayer(**ground, weights=weights, **truth, **body, labels=labels, title=kind))
+        names = [test.classes[k] for k in read.logits.argmax(1)]
+        shown = {
+            "images": torch.zeros(len(clips), 1, 1),
+            "joints": figures.front(batch.poses, batch.seen),
+            "weights": read.joints.detach().flatten(2),
+            "acting": None if batch.joints is None else batch.joints.flatten(1),
+            "labels": [f"{title}, read as {name}" for title, name in zip(titles, names, strict=True)],
+            "bones": test.tree.paired(test.bodies),
+            "names": test.tree.named(test.bodies),
+        }
+        display(AttentionPlayer(**shown, title=kind))
 
 # %% [markdown]
 # The weight of each frame, $\beta_t$, in four clips; the frames of the action are shaded. It rises when the network
@@ -144,7 +151,8 @@ for kind, (_, read) in looking.items():
 # %% tags=["nbval-ignore-output", "picture"]
 for _, read in looking.values():
     if read.frames is not None:
-        display(figures.over_time(read.frames[:4].detach(), titles[:4], batch.frames[:4] if batch.frames is not None else None))
+        acting = None if batch.frames is None else batch.frames[:4]
+        display(figures.over_time(read.frames[:4].detach(), titles[:4], acting))
 
 # %% [markdown]
 # ## Numbers
@@ -166,9 +174,10 @@ numbers.filter(regex="^on_joints")
 numbers.filter(regex="^on_frames")
 
 # %% tags=["nbval-ignore-output", "picture"]
+every = test.__getitems__(range(len(test)))
 for kind, (model, _) in looking.items():
-    every = test.__getitems__(range(len(test)))
-    display(figures.confusion(every.label, model(every.poses).logits.argmax(1), test.classes, f"{kind} on the test clips"))
+    read_as = model(every.poses).logits.argmax(1)
+    display(figures.confusion(every.label, read_as, test.classes, f"{kind} on the test clips"))
 
 # %% [markdown]
 # The floor of this quick run: the class is found in at least 40 points more of the clips than by chance.
