@@ -62,12 +62,14 @@ def make(path: Path, skeleton: np.ndarray, visible: np.ndarray, *about: int | st
     """A clip in which what was not seen is zero; `about` is label, subject, camera and name.
 
     Raises:
-        DamagedClip: a coordinate is too large for metres.
+        DamagedClip: a coordinate is too large for metres, or no joint is seen in any frame.
     """
     with np.errstate(over="ignore"):
         metres = np.where(visible[..., None], skeleton, 0).astype(np.float32)
     if not np.isfinite(metres).all():
         raise DamagedClip(f"{path}: a coordinate is no number of metres; download it again")
+    if not visible.any():
+        raise DamagedClip(f"{path}: nobody is seen in any of {len(visible)} frames; leave it out")
     return Clip(metres, visible, *about)
 
 

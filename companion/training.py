@@ -203,7 +203,7 @@ def measure(
             return record, None, []
         if schedule:
             schedule(1.0)
-        return record, model, losses
+        return record, model.eval(), losses
     losses = fit(model, data, loss, seed=run.seed, schedule=schedule, checkpoint=checkpoint, **params["fit"])
     rows = evaluate(model, test, score, seed=run.seed)
     means = {name: round(float(values.mean(dtype=float)), 4) for name, values in rows.items()}

@@ -50,3 +50,14 @@ def test_frames_are_compared_by_their_share():
 
 def test_without_truth_there_is_only_accuracy():
     assert list(score(Read(LOGITS, torch.full((2, 4, 1, 2), 0.5)), truth=False)) == ["accuracy"]
+
+
+def test_shuffled_is_the_mean_over_all_other_clips():
+    """Three clips of one frame and three joints: joint i acts in clip i, the weights are known."""
+    weights = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.5, 0.2, 0.3]])
+    batch = Batch(
+        None, torch.zeros(3, dtype=torch.long), torch.eye(3).bool()[:, None], torch.ones(3, 1).bool()
+    )
+    got = joints.scores(lambda poses: Read(torch.zeros(3, 2), weights[:, None, None]), batch)
+    assert got["on_joints"].tolist() == pytest.approx([70, 80, 30])
+    assert got["on_joints_shuffled"].tolist() == pytest.approx([30, 20, 10])

@@ -115,7 +115,7 @@ def test_a_batch_says_what_acts():
     torch.testing.assert_close(one.poses, batch.poses[0])
 
 
-DRAWN = {"part": 0.6, "turn": 0.5, "stretch": 0.1, "hide": 0.2, "mirror": True, "still": True, "face": True}
+DRAWN = {"part": 0.6, "turn": 0.5, "stretch": 0.1, "hide": 0.2, "still": True, "face": True}
 
 
 def test_training_clips_are_drawn_from_seed_and_epoch_and_test_clips_are_not():
@@ -130,8 +130,8 @@ def test_training_clips_are_drawn_from_seed_and_epoch_and_test_clips_are_not():
 
 
 def test_what_is_drawn_keeps_the_body_but_for_its_proportions():
-    """Turned, mirrored or facing, all distances within a pose stay; hidden joints are zero."""
-    plain, drawn = simulated(), simulated(turn=1.0, mirror=True, face=True)
+    """Turned or facing, all distances within a pose stay; hidden joints are zero."""
+    plain, drawn = simulated(), simulated(turn=1.0, face=True)
     distances = [
         torch.cdist(d.__getitems__(range(4)).poses[:, :, 0], torch.zeros(1, 3)) for d in (plain, drawn)
     ]
@@ -146,7 +146,7 @@ def test_real_folds_and_swapped_bodies():
     sides = [
         Skeletons("sbu", split, "five_folds", 2, root=ROOT, swap=True) for split in ("fit", "validation")
     ]
-    assert [set(side.unit.tolist()) for side in sides] == [{0, 1, 3}, {4}]
+    assert [set(side.unit.tolist()) for side in sides] == [{0, 3, 4}, {1}]
     batch = sides[0].__getitems__(range(40))
     assert batch.poses.shape == (40, 32, 2, 15, 3) and batch.joints is None
     assert not batch.poses[:, :, 0, 2].any()  # the first body is at the origin, whichever it is
@@ -154,6 +154,26 @@ def test_real_folds_and_swapped_bodies():
     plain = sides[0].__getitems__(range(40))
     changed = (batch.poses != plain.poses).flatten(1).any(1)
     assert (changed == sides[0].swapped[:40]).all() and 5 < changed.sum() < 35
+
+
+@pytest.mark.skipif(
+    not ROOT or not (Path(ROOT) / "nucla").is_dir(), reason="nucla is not under COMPANION_DATA"
+)
+def test_the_copied_clips_of_nucla_are_not_trained_on():
+    """95 files of view 3 (actions 2 and 3) are files of view 2; they are tested and not trained on."""
+    train, test = (Skeletons("nucla", split, "V12_3", root=ROOT, mirror=True) for split in ("train", "test"))
+    assert (len(train), train.copies, len(test), test.copies) == (1020 - 95, 95, 464, 0)
+    assert all(
+        name[:4] in ("a02_", "a03_")
+        for name in set(test.names)
+        if name.replace("v03", "v02") not in train.names
+    )
+    flipped, plain = (
+        train.__getitems__(range(64)),
+        Skeletons("nucla", "train", "V12_3", root=ROOT).__getitems__(range(64)),
+    )
+    changed = (flipped.poses != plain.poses).flatten(1).any(1)
+    assert (changed == train.flipped[:64]).all()
 
 
 @pytest.mark.parametrize(
@@ -167,6 +187,7 @@ def test_real_folds_and_swapped_bodies():
         ),
         ({"fold": 1}, "unknown fold 1 of cross_subject; choose one of 0 to 0"),
         ({"frames": 0}, "frames is 0; a sequence needs at least one"),
+        ({"mirror": True}, "simulated actions say left and right; set mirror to false"),
     ],
 )
 def test_wrong_names_are_refused(change, sentence):
@@ -204,5 +225,6 @@ def test_a_damaged_file_is_refused_or_named(root, tmp_path):
     )
     with pytest.raises(ValueError, match="S001C001P002R001A001.skeleton, line .*: the file ends too early"):
         simulated(root=tmp_path)
-    data = simulated(root=tmp_path, strict=False)
+    with pytest.warns(UserWarning, match="simulated: 1 damaged files are left out"):
+        data = simulated(root=tmp_path, strict=False)
     assert len(data) == 1 and len(data.damaged) == 1

@@ -57,14 +57,18 @@ class Bodies(NamedTuple):
 def files(root: str | Path | None = None) -> list[Path]:
     """The skeleton files under a root, without those that the authors' list of missing skeletons names.
 
-    The list is looked for in `root/ntu` and `root/ntu_meta`; without it the 302 samples are read as they are,
-    and `parse` refuses those that have no body.
+    Without the list the 302 samples are read as they are, and `parse` refuses those that have no body.
     """
     found = find(root, "ntu/nturgb+d_skeletons", "*.skeleton")
-    above = found[0].parents[2]
-    lists = [path for folder in ("ntu", "ntu_meta") for path in [above / folder / MISSING] if path.is_file()]
-    ignored = {word for path in lists for word in path.read_text(encoding="latin-1").split()}
-    return [path for path in found if path.stem not in ignored]
+    left_out = ignored(found[0].parents[2])
+    return [path for path in found if path.stem not in left_out]
+
+
+def ignored(root: Path) -> set[str]:
+    """Names of clips on the authors' list, which is looked for in `root/ntu` and `root/ntu_meta`."""
+    lists = [root / folder / MISSING for folder in ("ntu", "ntu_meta")]
+    words = [word for path in lists if path.is_file() for word in path.read_text(encoding="latin-1").split()]
+    return {word for word in words if NAME.fullmatch(word)}
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -251,6 +255,8 @@ def parse(path: Path) -> Clip:
         frame, body = pairs[count.argmax()]
         raise DamagedClip(f"{path}: body {body} is twice in frame {frame}; download it again")
     skeleton, visible = tracks(bodies)
+    seen = visible.any((0, 2))  # a body may be listed and never be tracked
+    skeleton, visible = skeleton[:, seen], visible[:, seen]
     kept = choose(skeleton, visible)
     both = np.zeros((bodies.frames, BODIES, J, 3)), np.zeros((bodies.frames, BODIES, J), bool)
     for to, array in zip(both, (skeleton, visible), strict=True):

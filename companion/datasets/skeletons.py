@@ -9,6 +9,7 @@ speed, the direction of view, the proportions of the body, and which joints are 
 Letters: B clips of a batch, T frames, M bodies, J joints, N frames of all clips together.
 """
 
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -55,7 +56,7 @@ class Skeletons(Dataset):
         fold: of the protocol.
         seed: of what is drawn for each epoch.
         root: the folder that contains the dataset's folder; default $COMPANION_DATA.
-        strict: a damaged file is an error; else it is left out and named in `damaged`.
+        strict: a damaged file is an error; else it is left out with a warning, and named in `damaged`.
         frames: T.
         still: put only the first frame's body at the origin, not each frame's.
         face: turn each sequence so that its first pose faces the camera.
@@ -63,7 +64,9 @@ class Skeletons(Dataset):
         turn: largest angle about each axis, in radians, by which it is turned.
         stretch: largest change of its extent along each axis, as a share.
         hide: probability of each joint to be missing in it.
-        mirror, swap: exchange left and right, or the two bodies, of every other one.
+        mirror, swap: exchange left and right, or the two bodies where both are seen, of every other one.
+
+    A training clip that holds the very numbers of a clip of the other side is left out; `copies` counts them.
 
     Raises:
         ValueError: an unknown source, split, protocol or fold.
@@ -115,19 +118,26 @@ class Skeletons(Dataset):
         else:
             files, about = data.files(root), None
         store = clips.keep(source, files, data.parse, strict)
+        if store.damaged:
+            warnings.warn(f"{source}: {len(store.damaged)} damaged files are left out", stacklevel=2)
+        if about and mirror:
+            raise ValueError("simulated actions say left and right; set mirror to false")
         self.damaged, self.tree, self.middle = store.damaged, data.TREE, data.TREE.middle
         self.shoulders = self.tree.index("shoulder_right"), self.tree.index("shoulder_left")
         self.spine = self.middle, self.tree.parents[self.shoulders[0]]
         self.classes = tuple(about["actions"]) if about else data.CLASSES
         label, subject, camera, names = (np.array(column) for column in zip(*store.rows, strict=True))
         tested, unit = data.split(subject, camera, protocol, fold)
-        units = np.unique(unit[~tested])
+        units = np.roll(np.unique(unit[~tested]), -fold)  # of SBU the fold before the tested one validates
         held = np.isin(unit, units[-max(1, len(units) // 5) :])
         chosen = {"train": ~tested, "test": tested, "fit": ~tested & ~held, "validation": ~tested & held}
-        kept = np.flatnonzero(chosen[split]).tolist()
+        reserved = {"train": tested, "fit": tested | held}.get(split, np.zeros_like(tested))
+        other = {fingerprint(store[i].skeleton.tobytes()) for i in np.flatnonzero(reserved).tolist()}
+        found = {i: store[i] for i in np.flatnonzero(chosen[split]).tolist()}
+        kept = [i for i, clip in found.items() if fingerprint(clip.skeleton.tobytes()) not in other]
         if not kept:
             raise ValueError(f"{protocol} of {source} has no {split} clip under {files[0].parent}")
-        taken = [store[i] for i in kept]
+        taken, self.copies = [found[i] for i in kept], len(found) - len(kept)
         self.names, self.unit = names[kept].tolist(), unit[kept]
         self.label = torch.from_numpy(label[kept].astype(np.int64))
         self.lengths = torch.tensor([len(clip.skeleton) for clip in taken])
@@ -165,7 +175,7 @@ class Skeletons(Dataset):
         within = pose.places(self.lengths[i], self.frames, *drawn)
         poses, seen = pose.read(self.poses, self.seen, self.first[i, None] + within)
         if self.training and self.swap:
-            other = self.swapped[i, None, None, None]
+            other = (self.swapped[i] & seen[:, :, -1].any((1, 2)))[:, None, None, None]
             poses = torch.where(other[..., None], poses.flip(2), poses)
             seen = torch.where(other, seen.flip(2), seen)
         poses = pose.centre(poses, seen, self.middle, self.still)

@@ -14,7 +14,7 @@ def scores(model: Callable, batch: tuple) -> dict[str, Tensor]:
 
     `on_joints` is the share of the joints' weights on acting joints, in the frames of the action, and
     `on_frames` the share of the frames' weights on these frames. Two controls know nothing of the clip:
-    `*_uniform`, equal weights, and `*_shuffled`, the weights of another clip of the batch.
+    `*_uniform`, equal weights, and `*_shuffled`, the mean over the weights of all other clips.
 
     Args:
         model: gives `logits` B C, and `joints` B T M J and `frames` B T or None.
@@ -35,5 +35,6 @@ def scores(model: Callable, batch: tuple) -> dict[str, Tensor]:
     for name, (weights, truth) in shares.items():
         found[f"on_{name}"] = 100 * (weights * truth).sum(1)
         found[f"on_{name}_uniform"] = 100 * truth.mean(1)
-        found[f"on_{name}_shuffled"] = 100 * (weights.roll(1, 0) * truth).sum(1)
+        each = weights @ truth.T  # of clip i on what acts in clip j
+        found[f"on_{name}_shuffled"] = 100 * (each.sum(0) - each.diagonal()) / max(1, len(each) - 1)
     return found

@@ -35,20 +35,24 @@ def centre(poses: Poses, seen: Seen, middle: int, still: bool = False) -> Poses:
 
 
 def face(poses: Poses, seen: Seen, right: int, left: int, base: int, middle: int) -> Poses:
-    """Turn a sequence so that the first body of its first frame faces the camera, upright.
+    """Turn a sequence so that its first body faces the camera, upright, in the first frame that shows it.
 
     x runs along the line from the right shoulder to the left, y as nearly along the spine as is square to
-    it, z is square to both (view normalisation of Shahroudy et al., CVPR 2016, section 5).
+    it, z is square to both (view normalisation of Shahroudy et al., CVPR 2016, section 5). A sequence in
+    which no frame shows these joints at four places is left as it is.
 
     Args:
         right, left: joints of the shoulders; base, middle: two joints of the spine.
     """
-    body = poses[..., 0, 0, :, :]
+    shown = seen[..., 0, [right, left, base, middle]].all(-1)
+    first = shown.to(torch.uint8).argmax(-1)[..., None, None, None]
+    body = poses[..., 0, :, :]
+    body = body.gather(-3, first.expand(*first.shape[:-2], *body.shape[-2:])).squeeze(-3)
     x = F.normalize(body[..., left, :] - body[..., right, :], dim=-1)
     spine = body[..., middle, :] - body[..., base, :]
     y = F.normalize(spine - (spine * x).sum(-1, keepdim=True) * x, dim=-1)
     axes = torch.stack([x, y, torch.linalg.cross(x, y)], -1)
-    whole = seen[..., 0, 0, [right, left, base, middle]].all(-1)[..., None, None]
+    whole = (shown.any(-1) & x.any(-1) & y.any(-1))[..., None, None]
     axes = torch.where(whole, axes, torch.eye(3, dtype=poses.dtype, device=poses.device))
     return torch.einsum("...tmji,...ik->...tmjk", poses, axes)
 
