@@ -153,8 +153,8 @@ def over_time(
     figure = Figure(figsize=(2.6 * len(weights), 2.2), layout="constrained")
     for n, axes in enumerate(figure.subplots(1, len(weights), squeeze=False, sharey=True).flat):
         if acting is not None:
-            frames = acting[n].nonzero().flatten()
-            axes.axvspan(frames[0] - 0.5, frames[-1] + 0.5, color=TRUTH, alpha=0.3, linewidth=0)
+            for frame in acting[n].nonzero().flatten().tolist():
+                axes.axvspan(frame - 0.5, frame + 0.5, color=TRUTH, alpha=0.3, linewidth=0)
         axes.plot(weights[n].numpy(), color=WEIGHT, linewidth=2)
         axes.set(xlabel="frame", ylabel="weight" if n == 0 else "", ylim=(0, None))
         axes.set_title(titles[n], fontsize=9)

@@ -128,7 +128,7 @@ def commit(provenance: dict) -> str:
 def measured(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
     """Mean and sd over seeds of every metric in the records, one row a (variant, metric).
 
-    The folds of a seed are averaged first; a seed that lacks a fold which another seed has is left
+    The folds of a seed are averaged first; a seed that lacks a fold which the protocol has is left
     out. `n` counts seeds; `sd` divides by n - 1 and is empty where there is one seed.
 
     Raises:
@@ -150,7 +150,7 @@ def measured(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     key = [*NAME, "metric"]
     folds = frame.groupby([*key, "seed"])["fold"].transform("nunique")
-    whole = frame[folds == frame.groupby(key)["fold"].transform("nunique")]
+    whole = frame[folds == frame.groupby(NAME[:-1])["fold"].transform("nunique")]
     text = {"device": ("device", joined), "commit": ("commit", joined)}
     seeds = whole.groupby([*key, "seed"]).agg(value=("value", "mean"), **text)
     over = {"mean": ("value", "mean"), "sd": ("value", "std"), "n": ("value", "size")}
@@ -188,12 +188,13 @@ def build(results: str | Path = RESULTS) -> dict[str, pd.DataFrame]:
 
 
 def claims(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
-    """The lecture's statements tested over at least `SEEDS` seeds, folds averaged; fewer test nothing."""
+    """The lecture's statements tested over at least `SEEDS` seeds that have all folds; fewer test nothing."""
     rows = []
     for said in lecture.STATEMENTS:
         place = (said.notebook, said.source, said.profile, said.protocol)
         have = frame(said.notebook, said.profile, runs)
         have = have[(have["source"] == said.source) & (have["protocol"] == said.protocol)]
+        have = have[have.groupby(["variant", "seed"])["fold"].transform("nunique") == have["fold"].nunique()]
         terms = [
             weight
             * have[have["variant"] == variant]
