@@ -232,3 +232,17 @@ def test_the_real_nucla():
     assert (len(clips), int((~tested).sum()), int(tested.sum())) == (1484, 1020, 464)
     short = [clip.name for clip in clips if len(clip.skeleton) == 1]
     assert short == ["a02_s09_e04_v02", "a02_s09_e04_v03"]
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("msr_daily", msr_text((0, 0))),
+        ("nucla", json.dumps({"skeletons": [[[0, 0, 0]] * 20] * 2, "label": 7})),
+        ("nucla", "[" * 100_000),
+    ],
+)
+def test_a_clip_that_shows_nobody_is_refused(put, name, content):
+    sentence = "nobody is seen in any of 2 frames" if "[[[[" not in content else "download it again"
+    with pytest.raises(DamagedClip, match=sentence):
+        FORMATS[name][0].parse(put(name, content))

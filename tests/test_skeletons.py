@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from companion.__main__ import app
 from companion.datasets import ntu
 from companion.datasets.simulator import body, release
 from companion.datasets.skeletons import Skeletons
@@ -222,3 +224,15 @@ def test_a_damaged_file_is_refused_or_named(root, tmp_path):
     with pytest.warns(UserWarning, match="simulated: 1 damaged files are left out"):
         data = simulated(root=tmp_path, strict=False)
     assert len(data) == 1 and len(data.damaged) == 1
+
+
+def test_the_listed_samples_are_not_missing(root, tmp_path):
+    """The real release has 56,880 files; those on the authors' list are neither read nor asked for."""
+    folder = tmp_path / "ntu/nturgb+d_skeletons"
+    folder.mkdir(parents=True)
+    files = ntu.files(root)[:3]
+    for path in files:
+        (folder / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "ntu" / ntu.MISSING).write_text(f"names of 2 files:\n{files[0].stem}\nS001C003P008R002A060\n")
+    done = CliRunner().invoke(app, ["data", "check", "ntu", str(tmp_path)])
+    assert "ntu: 2 of 56878, none damaged, 56876 missing" in done.output and done.exit_code == 0

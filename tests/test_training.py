@@ -188,6 +188,7 @@ def test_what_stands_is_not_trained_again(out):
     assert again == record and same_losses == losses
     prints = [training.weights_fingerprint(m) for m in (model, same_model)]
     assert prints == [record["provenance"]["weights"]] * 2
+    assert not model.training and not same_model.training  # no dropout in what a notebook shows
 
 
 def test_a_record_beside_an_unfinished_checkpoint_is_all_that_is_left(out):
