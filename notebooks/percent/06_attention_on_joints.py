@@ -208,8 +208,8 @@ rows[["method", "protocol", "published", "reproduced", "sd", "n"]].astype(object
 
 # %%
 ablation = tables.measured()
-ablation = ablation[(ablation.notebook == name) & (ablation.source == "sbu") & (ablation.metric == "accuracy")]
-ablation = ablation[ablation.variant.isin(skeleton_baselines.ATTENDING)].set_index("variant")
+mine = (ablation.notebook == name) & (ablation.source == "sbu") & (ablation.metric == "accuracy")
+ablation = ablation[mine & ablation.variant.isin(skeleton_baselines.ATTENDING)].set_index("variant")
 ablation[["mean", "sd", "n"]]
 
 # %% [markdown]
