@@ -55,9 +55,8 @@ pd.set_option("display.max_colwidth", 80)
 # p = \mathrm{softmax}(o).$$
 #
 # All of it is differentiable, so the label of the clip trains the weights too. Three penalties come on top: joints
-# that are never looked at, large weights of frames, and large weight matrices. And the parts are trained in turns
-# (`anneal` below is the paper's Algorithm 1), for two attentions and a deep network begun together often end
-# in a poor minimum.
+# that are never looked at, large weights of frames, and large weight matrices. And the parts are trained in turns,
+# as in the paper's Algorithm 1 (`anneal` below; exercise 2 asks what that brings).
 
 # %% [markdown]
 # ## The model
