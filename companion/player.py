@@ -427,8 +427,9 @@ class AttentionPlayer:
             for ax, t in zip(line, steps, strict=True):
                 self._panel(ax, n, t)
             if self.labels:
-                line[0].set_xlabel(self.labels[n], fontsize=8, loc="left", labelpad=2, parse_math=False)
-                line[0].xaxis.label.set_in_layout(False)  # a long caption does not push the panels apart
+                place = {"transform": line[0].transAxes, "va": "top", "fontsize": 8, "parse_math": False}
+                caption = line[0].text(0, -0.03, self.labels[n], **place)
+                caption.set_in_layout(False)  # a long one does not push the panels apart
             if n == 0 and len(steps) > 1:
                 for ax, t in zip(line, steps, strict=True):
                     ax.set_title(f"{self.unit} {t + 1}", fontsize=8, pad=3)
