@@ -161,12 +161,11 @@ def test_real_folds_and_swapped_bodies():
 @pytest.mark.skipif(
     not ROOT or not (Path(ROOT) / "nucla").is_dir(), reason="nucla is not under COMPANION_DATA"
 )
-def test_the_copied_clips_of_nucla_are_not_trained_on():
-    """95 files of view 3 (actions 2 and 3) are files of view 2; they are tested and not trained on."""
+def test_the_copied_clips_of_nucla_are_not_tested():
+    """95 files of view 3 (actions 2 and 3) are files of view 2, on which V12_3 trains."""
     train, test = (Skeletons("nucla", split, "V12_3", root=ROOT, mirror=True) for split in ("train", "test"))
-    assert (len(train), train.copies, len(test), test.copies) == (1020 - 95, 95, 464, 0)
-    copied = {name.replace("v03", "v02") for name in test.names if name[:4] in ("a02_", "a03_")}
-    assert len(copied) == 95 and not copied & set(train.names)
+    assert (len(train), train.copies, len(test), test.copies) == (1020, 0, 464 - 95, 95)
+    assert not any(name.startswith(("a02_", "a03_")) for name in test.names)
     plain = Skeletons("nucla", "train", "V12_3", root=ROOT)
     pairs = train.__getitems__(range(64)).poses, plain.__getitems__(range(64)).poses
     assert ((pairs[0] != pairs[1]).flatten(1).any(1) == train.flipped[:64]).all()

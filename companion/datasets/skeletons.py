@@ -66,7 +66,8 @@ class Skeletons(Dataset):
         hide: probability of each joint to be missing in it.
         mirror, swap: exchange left and right, or the two bodies where both are seen, of every other one.
 
-    A training clip that holds the very numbers of a clip of the other side is left out; `copies` counts them.
+    A test or validation clip that holds the very numbers of a clip of another side is left out; `copies`
+    counts them.
 
     Raises:
         ValueError: an unknown source, split, protocol or fold.
@@ -131,8 +132,9 @@ class Skeletons(Dataset):
         units = np.roll(np.unique(unit[~tested]), -fold)  # of SBU the fold before the tested one validates
         held = np.isin(unit, units[-max(1, len(units) // 5) :])
         chosen = {"train": ~tested, "test": tested, "fit": ~tested & ~held, "validation": ~tested & held}
-        reserved = {"train": tested, "fit": tested | held}.get(split, np.zeros_like(tested))
-        other = {fingerprint(store[i].skeleton.tobytes()) for i in np.flatnonzero(reserved).tolist()}
+        self.training = split in ("train", "fit")
+        others = np.zeros_like(tested) if self.training else ~chosen[split]
+        other = {fingerprint(store[i].skeleton.tobytes()) for i in np.flatnonzero(others).tolist()}
         found = {i: store[i] for i in np.flatnonzero(chosen[split]).tolist()}
         kept = [i for i, clip in found.items() if fingerprint(clip.skeleton.tobytes()) not in other]
         if not kept:
@@ -148,7 +150,7 @@ class Skeletons(Dataset):
         self.truth = [about["clips"][name] for name in self.names] if about else None
         self.frames, self.still, self.facing = frames, still, face
         self.part, self.turn, self.stretch, self.hide = part, turn, stretch, hide
-        self.mirror, self.swap, self.training = mirror, swap, split in ("train", "fit")
+        self.mirror, self.swap = mirror, swap
         self.seed = (seed, SPLITS.index(split))
         self.fingerprint = fingerprint([array.numpy().tobytes() for array in (self.poses, self.label)])
         self.set_epoch(0)

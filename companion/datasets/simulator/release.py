@@ -10,12 +10,14 @@ three directions. Positions carry 8 mm of noise.
 
 import json
 import shutil
+import sys
 import tempfile
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
+from companion import skeleton
 from companion.datasets.simulator import body
 from companion.files import REPOSITORY, fingerprint, scratch, write_whole
 
@@ -74,7 +76,7 @@ def write(folder: Path) -> None:
 
 def release() -> Path:
     """The root of the release, written by the first call; of two at once the first to end is kept."""
-    code = [Path(__file__), Path(body.__file__)]
+    code = [Path(module.__file__) for module in (sys.modules[__name__], body, skeleton)]
     folder = REPOSITORY / scratch() / f"simulated-{fingerprint([path.read_bytes() for path in code])}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
