@@ -14,8 +14,11 @@ def scratch() -> str:
     return os.environ.get("COMPANION_OUT", "results/quick")
 
 
-def write_whole(path: str | Path, content: str | bytes) -> Path:
+def write_whole(path: str | Path, content: str | bytes, sync: bool = True) -> Path:
     """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
+
+    Args:
+        sync: even after a loss of power; takes some milliseconds.
 
     Raises:
         OSError: the folder cannot be made or written; the sentence names the file.
@@ -28,8 +31,9 @@ def write_whole(path: str | Path, content: str | bytes) -> Path:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
     except OSError as error:

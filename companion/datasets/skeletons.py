@@ -111,7 +111,8 @@ class Skeletons(Dataset):
         if SOURCES[source] == "ntu":
             from companion.datasets.simulator import release
 
-            files = data.files(release.release() if source == "simulated" and root is None else root)
+            inside = source == "simulated" and root is None
+            files = data.files(release.stored(release.SKELETONS) if inside else root)
             about = release.manifest(files)
             if (about is not None) != (source == "simulated"):
                 kind = "simulated" if about else "not simulated"
@@ -121,13 +122,14 @@ class Skeletons(Dataset):
         store = clips.keep(source, files, data.parse, strict)
         if store.damaged:
             warnings.warn(f"{source}: {len(store.damaged)} damaged files are left out", stacklevel=2)
-        if about and mirror:
-            raise ValueError("simulated actions say left and right; set mirror to false")
         self.damaged, self.tree, self.middle = store.damaged, data.TREE, data.TREE.middle
         self.shoulders = self.tree.index("shoulder_right"), self.tree.index("shoulder_left")
         self.spine = self.middle, self.tree.parents[self.shoulders[0]]
-        self.classes = tuple(about["actions"]) if about else data.CLASSES
         label, subject, camera, names = (np.array(column) for column in zip(*store.rows, strict=True))
+        self.classes = data.CLASSES
+        if about:  # of NTU's actions some
+            self.classes = tuple(about["actions"].values())
+            label = np.searchsorted([int(number) - 1 for number in about["actions"]], label)
         tested, unit = data.split(subject, camera, protocol, fold)
         units = np.roll(np.unique(unit[~tested]), -fold)  # of SBU the fold before the tested one validates
         held = np.isin(unit, units[-max(1, len(units) // 5) :])
@@ -144,10 +146,11 @@ class Skeletons(Dataset):
         self.label = torch.from_numpy(label[kept].astype(np.int64))
         self.lengths = torch.tensor([len(clip.skeleton) for clip in taken])
         self.first = self.lengths.cumsum(0) - self.lengths
-        self.bodies = 1 if about else data.BODIES  # the simulated people are alone
+        paths = {path.stem: path for path in files} if about else {}
+        self.truth = [release.truth(paths[name]) for name in self.names] if about else None
+        self.bodies = max(len(clip["joints"]) for clip in self.truth) if about else data.BODIES
         self.poses = torch.from_numpy(np.concatenate([clip.skeleton[:, : self.bodies] for clip in taken]))
         self.seen = torch.from_numpy(np.concatenate([clip.visible[:, : self.bodies] for clip in taken]))
-        self.truth = [about["clips"][name] for name in self.names] if about else None
         self.frames, self.still, self.facing = frames, still, face
         self.part, self.turn, self.stretch, self.hide = part, turn, stretch, hide
         self.mirror, self.swap = mirror, swap
@@ -173,8 +176,7 @@ class Skeletons(Dataset):
 
     def __getitems__(self, indices: Sequence[int]) -> Sequences:
         i = torch.as_tensor(indices)
-        drawn = (self.start[i], self.share[i]) if self.training else ()
-        within = pose.places(self.lengths[i], self.frames, *drawn)
+        within = self.within(i)
         poses, seen = pose.read(self.poses, self.seen, self.first[i, None] + within)
         if self.training and self.swap:
             other = (self.swapped[i] & seen[:, :, -1].any((1, 2)))[:, None, None, None]
@@ -192,13 +194,22 @@ class Skeletons(Dataset):
             poses, seen = pose.hide(poses, seen, self.hidden[i])
         return Sequences(poses, seen, self.label[i], *self.acting(indices, within))
 
+    def within(self, i: Int[Tensor, " B"]) -> Float[Tensor, "B T"]:
+        """Where in the clips, in frames, this epoch reads them."""
+        drawn = (self.start[i], self.share[i]) if self.training else ()
+        return pose.places(self.lengths[i], self.frames, *drawn)
+
     def acting(self, indices: Sequence[int], within: Tensor) -> tuple[Tensor, Tensor] | tuple[()]:
-        """Which joints act, and in which of the frames that are read, where it is known."""
+        """Which joints act, and in which of the frames that are read, where it is known.
+
+        Of two people it is known who is who only if the reader keeps their order; so both or none act.
+        """
         if self.truth is None:
             return ()
-        joints = torch.zeros(len(indices), 1, len(self.tree), dtype=torch.bool)
+        joints = torch.zeros(len(indices), self.bodies, len(self.tree), dtype=torch.bool)
         for row, i in enumerate(indices):
-            joints[row, 0, self.truth[i]["joints"]] = True
+            for acting in self.truth[i]["joints"]:
+                joints[row, : len(self.truth[i]["joints"]), acting] = True
         first, end = torch.tensor([self.truth[i]["frames"] for i in indices]).T[..., None]
         return joints, (within >= first) & (within < end)
 

@@ -1,8 +1,6 @@
-"""A body of 25 joints that performs actions: joint angles over time, and where that puts the joints.
+"""A body of 25 joints: joint angles over time, arms that reach for a place, and where that puts the joints.
 
-The body stands upright: x to its left, y up, z to where it faces, in metres. An action turns some joints
-and so moves those beyond them, in one part of the clip; these joints and frames are known. In all of the
-clip the body also sways, and other limbs move a little, as people's do.
+The body stands upright: x to its left, y up, z to where it faces, in metres.
 
 Letters: T frames, J = 25 joints.
 """
@@ -11,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from companion.skeleton import KINECT_V2 as TREE
@@ -31,74 +28,58 @@ TRUNK = {
     "neck": (0, 0.08, 0),
     "head": (0, 0.17, 0.02),
 }
+BEYOND = ("elbow", "wrist", "hand", "hand_tip", "thumb")  # what an arm that reaches moves
+STRAIGHT = 0.99  # of its length an arm is stretched at most
 
 
-class Motion(NamedTuple):
-    """A joint turns about an axis of its own: to the angle and back, or to and fro `cycles` times."""
+class Person(NamedTuple):
+    """What a performer keeps in all clips."""
 
-    joint: str
-    axis: str
-    degrees: float
-    cycles: int = 0
-
-
-def both(*motions: Motion) -> tuple[Motion, ...]:
-    """The motions of the left side, and on the right their mirror image."""
-    right = [
-        m._replace(joint=m.joint.replace("left", "right"), degrees=m.degrees * (1 if m.axis == "x" else -1))
-        for m in motions
-    ]
-    return (*motions, *right)
+    bones: Float[np.ndarray, "J 3"]  # from each joint's parent to the joint
+    side: str  # of the hand that does things
+    tempo: float  # 1 is average, as are the amplitudes
+    amplitude: float
+    colours: Float[np.ndarray, "5 3"]  # skin, hair, shirt, trousers, shoes
 
 
-WAVE = both(
-    *(Motion("shoulder_left", "z", 80), Motion("elbow_left", "z", 70), Motion("elbow_left", "z", 30, 3))
-)
-RAISE, KICK = both(Motion("shoulder_left", "x", -165)), both(Motion("hip_left", "x", -75))
-ACTIONS = {
-    "wave with the left hand": WAVE[:3],
-    "wave with the right hand": WAVE[3:],
-    "raise the right hand": RAISE[1:],
-    "raise both hands": RAISE,
-    "drink": (Motion("shoulder_right", "x", -50), Motion("elbow_right", "x", -125)),
-    "punch": (Motion("shoulder_right", "x", -45, 2), Motion("shoulder_right", "x", -45)),
-    "clap": both(Motion("shoulder_left", "x", -70), Motion("shoulder_left", "y", -20, 4)),
-    "bow": (Motion("spine_mid", "x", 60),),
-    "nod": (Motion("neck", "x", 25, 3),),
-    "kick with the left foot": KICK[:1],
-    "kick with the right foot": KICK[1:],
-    "squat": both(Motion("hip_left", "x", -85), Motion("knee_left", "x", 105)),
-}
-IDLE = ("shoulder_left", "shoulder_right", "elbow_left", "elbow_right", "hip_left", "hip_right", "neck")
+SKIN = ((241, 194, 160), (224, 172, 125), (198, 134, 90), (141, 85, 50), (95, 60, 40))
+HAIR = ((30, 25, 22), (75, 48, 30), (120, 80, 40), (190, 150, 90), (140, 140, 140))
 
 
-def offsets(rng: np.random.Generator) -> Float[np.ndarray, "J 3"]:
-    """From each joint's parent to the joint, of a person whose size and proportions are drawn."""
+def person(rng: np.random.Generator) -> Person:
+    """Somebody."""
     lengths = dict(zip(("trunk", "arm", "leg"), rng.normal(1, 0.05, 3), strict=True))
-    size, rows = rng.normal(1, 0.06), []
+    size, rows = rng.normal(1, 0.05), []
     for name in TREE.joints:
         kind, _, side = name.rpartition("_")
         if side in ("left", "right"):
-            part = (
-                "leg" if kind in LEG else "arm" if kind in ARM or kind in ("hand_tip", "thumb") else "trunk"
-            )
+            part = "leg" if kind in LEG else "arm" if kind in BEYOND else "trunk"
             row = np.array(SIDE[kind]) * [1 if side == "left" else -1, 1, 1]
         else:
             part, row = "trunk", np.array(TRUNK[name])
         rows.append(row * lengths[part])
-    return np.stack(rows) * size
+    colours = np.stack(
+        [
+            rng.choice(SKIN) * rng.uniform(0.9, 1.05),
+            rng.choice(HAIR),
+            rng.uniform(30, 225, 3),
+            rng.uniform(20, 120, 3),
+            rng.uniform(10, 90, 3),
+        ]
+    )
+    side = "left" if rng.random() < 0.2 else "right"
+    return Person(np.stack(rows) * size, side, rng.normal(1, 0.1), rng.normal(1, 0.1), colours)
 
 
-def moved(action: str) -> Bool[np.ndarray, " J"]:
-    """The joints that an action moves: those beyond the joints that it turns."""
-    turned = {TREE.index(motion.joint) for motion in ACTIONS[action]}
-    beyond = np.zeros(len(TREE), bool)
+def beyond(turned: set[str]) -> Bool[np.ndarray, " J"]:
+    """The joints that move when these turn."""
+    moved = np.zeros(len(TREE), bool)
     for joint in range(len(TREE)):
         parent = TREE.parents[joint]
-        while parent >= 0 and not beyond[joint]:
-            beyond[joint] = parent in turned
+        while parent >= 0 and not moved[joint]:
+            moved[joint] = TREE.joints[parent] in turned
             parent = TREE.parents[parent]
-    return beyond
+    return moved
 
 
 def place(bones: Float[np.ndarray, "J 3"], angles: Float[np.ndarray, "T J 3"]) -> Float[np.ndarray, "T J 3"]:
@@ -106,8 +87,7 @@ def place(bones: Float[np.ndarray, "J 3"], angles: Float[np.ndarray, "T J 3"]) -
     T = len(angles)
     turns = Rotation.from_euler("xyz", angles.reshape(-1, 3)).as_matrix().reshape(T, -1, 3, 3)
     world, where = np.empty_like(turns), np.zeros((T, len(bones), 3))
-    order = sorted(range(len(bones)), key=depth)
-    for joint in order:
+    for joint in sorted(range(len(bones)), key=depth):
         parent = TREE.parents[joint]
         if parent < 0:
             world[:, joint] = turns[:, joint]
@@ -123,24 +103,61 @@ def depth(joint: int) -> int:
     return 0 if TREE.parents[joint] < 0 else 1 + depth(TREE.parents[joint])
 
 
-def perform(
-    action: str, bones: Float[np.ndarray, "J 3"], frames: int, rng: np.random.Generator
-) -> tuple[Float[np.ndarray, "T J 3"], tuple[int, int]]:
-    """One performance: the joints' places, and the first frame of the action and the one after its last."""
-    length = int(frames * rng.uniform(0.4, 0.6))
-    first = int(rng.integers(0, frames - length + 1))
-    angles = np.zeros((frames, len(TREE), 3))
-    sway = gaussian_filter1d(rng.normal(size=angles.shape), 6, axis=0) * np.radians(6)
-    time = np.linspace(0, 1, length)
-    rise = np.clip(np.minimum(time, 1 - time) / 0.3, 0, 1)
-    rise = (1 - np.cos(np.pi * rise)) / 2
-    for joint, axis, degrees, cycles in ACTIONS[action]:
-        wave = rise * np.sin(2 * np.pi * cycles * time) if cycles else rise
-        strength = np.radians(degrees) * rng.normal(1, 0.1)
-        angles[first : first + length, TREE.index(joint), "xyz".index(axis)] += strength * wave
-    still = [name for name in IDLE if name not in {motion.joint for motion in ACTIONS[action]}]
-    for name in rng.choice(still, 2, replace=False):
-        phase, speed = rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 2)
-        wave = np.sin(phase + 2 * np.pi * speed * np.linspace(0, 1, frames))
-        angles[:, TREE.index(name), rng.integers(3)] += np.radians(rng.uniform(5, 20)) * wave
-    return place(bones, angles + sway), (first, first + length)
+def axes(poses: Float[np.ndarray, "T J 3"]) -> Float[np.ndarray, "T 3 3"]:
+    """Columns: to the left, up, and to where the chest faces."""
+    left = poses[:, TREE.index("shoulder_left")] - poses[:, TREE.index("shoulder_right")]
+    left[:, 1] = 0
+    left /= np.linalg.norm(left, axis=-1, keepdims=True)
+    up = np.broadcast_to([0.0, 1.0, 0.0], left.shape)
+    return np.stack([left, up, np.cross(left, up)], -1)
+
+
+def reach(
+    poses: Float[np.ndarray, "T J 3"],
+    side: str,
+    target: Float[np.ndarray, "T 3"],
+    weight: Float[np.ndarray, " T"],
+) -> Float[np.ndarray, "T J 3"]:
+    """Bend an arm so that its hand comes to the target, as far as it goes; the elbow points down and out.
+
+    Args:
+        side: left or right.
+        weight: 0 leaves the hand where it is, 1 brings it to the target.
+    """
+    poses = poses.copy()
+    shoulder, elbow, wrist, hand, tip, thumb = (
+        TREE.index(f"{name}_{side}") for name in ("shoulder", *BEYOND)
+    )
+    start = poses[:, shoulder]
+    upper, lower, palm, finger = (
+        np.linalg.norm(poses[:, a] - poses[:, b], axis=-1, keepdims=True)
+        for a, b in ((elbow, shoulder), (wrist, elbow), (hand, wrist), (tip, hand))
+    )
+    lower = lower + palm  # the hand goes on where the forearm points
+    goal = poses[:, hand] + weight[:, None] * (target - poses[:, hand])
+    way = goal - start
+    length = np.linalg.norm(way, axis=-1, keepdims=True)
+    unit = way / np.maximum(length, 1e-6)
+    length = np.clip(length, abs(upper - lower) + 1e-3, STRAIGHT * (upper + lower))
+    along = (upper**2 - lower**2 + length**2) / (2 * length)
+    body = axes(poses)
+    pole = 0.4 * body[..., 0] * (1 if side == "left" else -1) - body[..., 1] - 0.3 * body[..., 2]
+    pole -= (pole * unit).sum(-1, keepdims=True) * unit
+    pole /= np.maximum(np.linalg.norm(pole, axis=-1, keepdims=True), 1e-6)
+    middle = start + along * unit + np.sqrt(np.maximum(upper**2 - along**2, 0)) * pole
+    end = start + length * unit
+    forearm = (end - middle) / np.linalg.norm(end - middle, axis=-1, keepdims=True)
+    across = np.cross(forearm, body[..., 0])
+    across /= np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-6)
+    out = np.linalg.norm(poses[:, thumb] - poses[:, hand], axis=-1, keepdims=True)
+    bent = {
+        elbow: middle,
+        wrist: middle + (lower - palm) * forearm,
+        hand: end,
+        tip: end + finger * forearm,
+        thumb: end + out * (0.6 * forearm + 0.8 * across),
+    }
+    used = (weight > 0)[:, None]
+    for joint, where in bent.items():
+        poses[:, joint] = np.where(used, where, poses[:, joint])
+    return poses

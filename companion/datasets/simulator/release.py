@@ -1,88 +1,275 @@
-"""A small simulated release of NTU RGB+D: skeleton text, names and folders as in the real one.
+"""Simulated releases of NTU RGB+D: folders, names, skeleton text and videos as in the real one.
 
-    <folder>/ntu/nturgb+d_skeletons/SsssCcccPpppRrrrAaaa.skeleton
-    <folder>/ntu/simulated.json      the manifest: what the actions are called, and of each clip which joints
-                                     act in which frames
+    <out>/ntu/nturgb+d_skeletons/SsssCcccPpppRrrrAaaa.skeleton
+    <out>/ntu/nturgb+d_rgb/SsssCcccPpppRrrrAaaa_rgb.avi
+    <out>/ntu/truth/SsssCcccPpppRrrrAaaa.json    what no real release has: which joints act in which frames,
+                                                 the box of the thing that decides the class, and the hands'
+    <out>/ntu/simulated.json                     the manifest, written last: parameters, actions, fingerprint
 
-Twenty people perform each action twice, each time before one of the three cameras, which see them from
-three directions. Positions carry 8 mm of noise.
+Each performance is seen by all cameras at once. Ten frames a second. Positions carry noise, some joints are
+guessed or lost, and now and then the sensor loses a body for some frames, gives it another id, or takes
+furniture for one.
+
+Letters: T frames, M bodies, J = 25 joints, H W a picture's size.
 """
 
+import io
 import json
+import multiprocessing
+import os
 import shutil
 import sys
 import tempfile
-from itertools import product
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import product, repeat
 from pathlib import Path
 
+import av
 import numpy as np
+from jaxtyping import Float, UInt8
+from tqdm.auto import tqdm
 
 from companion import skeleton
-from companion.datasets.simulator import body
+from companion.datasets.simulator import actions, body, render, scene, things
 from companion.files import REPOSITORY, fingerprint, scratch, write_whole
+from companion.skeleton import KINECT_V2 as TREE
 
-SUBJECTS, REPETITIONS, SEED = 20, 2, 0
-CAMERAS = (-45.0, 0.0, 45.0)  # degrees from where the people face
+CAMERAS = (45.0, 0.0, -45.0)  # degrees from where people face
 NOISE = 0.008  # metres
-MANIFEST = "simulated.json"
-BODY_LINE = "72057594037927936 0 1 1 1 1 0 0 0 2"
-DEPTH, COLOUR = (365.0, 256.0, 212.0), (1060.0, 960.0, 540.0)  # focal length and centre, pixels
+RATE = 10  # frames a second
+COLOUR, DEPTH = (1080, 1920), (424, 512)  # the sizes that the text's pixels refer to
+DEPTH_FOCAL = 365.0
+MANIFEST, UNFINISHED, TRUTH = "simulated.json", "unfinished.json", "truth"
 
 
-def before_camera(poses: np.ndarray, degrees: float, rng: np.random.Generator) -> np.ndarray:
-    """From the body's axes to a Kinect's: x to its left, y up, z away from it, in metres.
+@dataclass(frozen=True)
+class Release:
+    """What a release holds.
 
-    Its pictures are mirrored: their columns grow with x, and who faces it has the right hand on the right.
+    Args:
+        groups: of actions.
+        subjects: people, with NTU's numbers 1, 2, ...
+        cameras: 1 to 3.
+        repetitions: of each action by each person.
+        frames: of a clip at least; at most a quarter more.
+        height: of the videos, 16:9; 0 writes no videos.
+        seed: of everything.
+
+    Raises:
+        ValueError: a number that is no release; the sentence names it.
     """
-    angle = np.radians(degrees + rng.normal(0, 8))
-    x, y, z = np.moveaxis(poses, -1, 0)
-    right, towards = -(np.cos(angle) * x + np.sin(angle) * z), np.cos(angle) * z - np.sin(angle) * x
-    place = [rng.normal(0, 0.3), -1.0, rng.uniform(2.5, 3.5)]
-    return np.stack([right, y, -towards], -1) + place + rng.normal(0, NOISE, poses.shape)
+
+    groups: tuple[str, ...] = actions.GROUPS
+    subjects: int = 16
+    cameras: int = 3
+    repetitions: int = 1
+    frames: int = 24
+    height: int = 90
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for group in self.groups:
+            if group not in actions.GROUPS:
+                raise ValueError(f"unknown group {group!r}; choose of {', '.join(actions.GROUPS)}")
+        for name, low, high in (
+            *(("subjects", 1, 40), ("cameras", 1, len(CAMERAS)), ("repetitions", 1, 999)),
+            *(("frames", 8, 10_000), ("height", 0, 1080), ("seed", 0, 2**32)),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} is {getattr(self, name)}; choose {low} to {high}")
+        if self.height % 2 or 0 < self.height < 32:
+            raise ValueError(f"height is {self.height}; choose an even number from 32, or 0 for no videos")
+
+    def performances(self) -> list[tuple[actions.Action, int, int]]:
+        """Action, subject and repetition."""
+        chosen = [action for action in actions.ACTIONS if action.group in self.groups]
+        return list(product(chosen, range(1, self.subjects + 1), range(1, self.repetitions + 1)))
 
 
-def text(poses: np.ndarray) -> str:
-    """A clip T J 3 of one body in NTU's format."""
-    x, y, z = np.moveaxis(poses, -1, 0)
+SKELETONS = Release(groups=("motion",), subjects=20, frames=30, height=0)
+
+
+def name(camera: int, subject: int, repetition: int, action: int) -> str:
+    return f"S001C{camera:03}P{subject:03}R{repetition:03}A{action:03}"
+
+
+def text(joints: Float[np.ndarray, "T M J 12"], ids: list[list[tuple[int, int]]]) -> str:
+    """Clip in NTU's format.
+
+    Args:
+        ids: of each frame, the bodies that it lists: id, and index of M.
+    """
+    line = " ".join(["%.7g"] * 11) + " %d\n"
+    parts = [f"{len(joints)}\n"]
+    for frame, listed in zip(joints, ids, strict=True):
+        parts.append(f"{len(listed)}\n")
+        for number, m in listed:
+            parts.append(f"{number} 0 1 1 1 1 0 0 0 2\n{len(frame[m])}\n")
+            parts.append((line * len(frame[m])) % tuple(frame[m].ravel().tolist()))
+    return "".join(parts)
+
+
+def sense(
+    poses: Float[np.ndarray, "T M J 3"], rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "T M J 12"], list[list[tuple[int, int]]]]:
+    """What the sensor makes of poses in the camera's axes, and which bodies it lists in which frame."""
+    T, M, J, _ = poses.shape
+    state = np.full((T, M, J), 2)
+    for m in range(M):  # a joint is guessed for a while, or lost
+        for _ in range(rng.poisson(2)):
+            start, length = rng.integers(T), rng.integers(2, 8)
+            state[start : start + length, m, rng.integers(J)] = rng.choice([0, 1], p=[0.3, 0.7])
+    spread = np.where(state == 2, NOISE, 4 * NOISE)[..., None]
+    places = poses + rng.normal(0, 1, poses.shape) * spread
+    ids = [[(72057594037927936 + 10 * m, m) for m in range(M)] for _ in range(T)]
+    if rng.random() < 0.05:  # somebody is lost for some frames and comes back under another id
+        start, length = int(rng.integers(2, T - 4)), int(rng.integers(1, 4))
+        for t in range(start, T):
+            ids[t] = [(number + 5 * (m == 0), m) for number, m in ids[t] if m or t >= start + length]
+    if rng.random() < 0.05:  # a box is taken for a body
+        wide = np.array([-0.8, -0.6, 2.8]) + rng.uniform(-0.5, 0.5, (J, 3)) * [1.2, 0.3, 0.2]
+        places = np.concatenate([places, np.broadcast_to(wide, (T, 1, J, 3))], 1)
+        state = np.concatenate([state, np.ones((T, 1, J), int)], 1)
+        for t in range(int(rng.integers(T // 2)), T):
+            ids[t].append((72057594037928936, M))
+    parents = [max(parent, 0) for parent in TREE.parents]
+    x, y, z = np.moveaxis(places, -1, 0)
     pixels = [
-        part for f, cx, cy in (DEPTH, COLOUR) for part in (cx + f * x / z, cy - f * y / z)
-    ]  # the cameras' own distance is left out
-    rows = np.stack([x, y, z, *pixels], -1)
-    joint = "%.7g %.7g %.7g %.7g %.7g %.7g %.7g 1 0 0 0 2\n"
-    frame = f"1\n{BODY_LINE}\n{poses.shape[1]}\n" + joint * poses.shape[1]
-    return f"{len(poses)}\n" + (frame * len(poses)) % tuple(rows.ravel().tolist())
+        np.stack([DEPTH[1] / 2 + DEPTH_FOCAL * x / z, DEPTH[0] / 2 - DEPTH_FOCAL * y / z], -1),
+        scene.project(places, *COLOUR),
+    ]
+    turns = upright(places - places[..., parents, :])
+    return np.concatenate([places, *pixels, turns, state[..., None]], -1), ids
 
 
-def write(folder: Path) -> None:
-    """Write the whole release into an empty folder."""
-    people = [body.offsets(np.random.default_rng([SEED, subject])) for subject in range(SUBJECTS)]
-    clips = {}
-    for number, (action, subject, repetition) in enumerate(
-        product(body.ACTIONS, range(SUBJECTS), range(REPETITIONS))
-    ):
-        rng, camera = np.random.default_rng([SEED, SUBJECTS, number]), number % len(CAMERAS)
-        poses, (first, end) = body.perform(action, people[subject], int(rng.integers(30, 51)), rng)
-        name = (
-            f"S001C{camera + 1:03}P{subject + 1:03}R{repetition + 1:03}"
-            f"A{list(body.ACTIONS).index(action) + 1:03}"
-        )
-        path = folder / "ntu/nturgb+d_skeletons" / f"{name}.skeleton"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text(before_camera(poses, CAMERAS[camera], rng)))
-        clips[name] = {"joints": np.flatnonzero(body.moved(action)).tolist(), "frames": [first, end]}
-    manifest = {"actions": list(body.ACTIONS), "clips": clips}
-    write_whole(folder / "ntu" / MANIFEST, json.dumps(manifest))
+def upright(bones: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 4"]:
+    """The shortest turn w x y z that takes the y axis to each bone; none where there is no bone."""
+    x, y, z = np.moveaxis(bones, -1, 0)
+    length = np.linalg.norm(bones, axis=-1)
+    turns = np.stack([length + y, z, np.zeros_like(x), -x], -1)
+    turns[length + y < 1e-9] = [0, 1, 0, 0]  # straight down: half a turn
+    return turns / np.linalg.norm(turns, axis=-1, keepdims=True)
 
 
-def release() -> Path:
-    """The root of the release, written by the first call; of two at once the first to end is kept."""
-    code = [Path(module.__file__) for module in (sys.modules[__name__], body, skeleton)]
-    folder = REPOSITORY / scratch() / f"simulated-{fingerprint([path.read_bytes() for path in code])}"
+def encode(pictures: UInt8[np.ndarray, "T H W 3"]) -> bytes:
+    """An AVI file with H.264 and B-frames, as NTU's are; one thread, so that the bytes do not vary."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="avi") as video:
+        stream = video.add_stream("libx264", rate=RATE)
+        stream.height, stream.width = pictures.shape[1:3]
+        stream.pix_fmt, stream.thread_count = "yuv420p", 1
+        stream.options = {"preset": "ultrafast", "bf": "2", "crf": "20"}
+        for picture in pictures:
+            video.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        video.mux(stream.encode())
+    return file.getvalue()
+
+
+def perform(release: Release, out: Path, number: int) -> None:
+    """Write one performance's clips, as all cameras see it; what stands already is left alone."""
+    action, subject, repetition = release.performances()[number]
+    names = [name(camera + 1, subject, repetition, action.number) for camera in range(release.cameras)]
+    if all((out / "ntu" / TRUTH / f"{clip}.json").is_file() for clip in names):
+        return
+    people = tuple(body.person(np.random.default_rng([release.seed, subject, who])) for who in range(2))
+    drawn = [release.seed, subject, repetition, action.number]
+    rng = np.random.default_rng(drawn)
+    T = int(rng.integers(release.frames, release.frames * 5 // 4 + 1))
+    done = actions.perform(action, people, T, rng)
+    for camera, clip in enumerate(names):
+        rng = np.random.default_rng([*drawn, camera])
+        view = scene.camera(CAMERAS[camera], rng)
+        poses = view.see(done.poses)
+        written = {f"nturgb+d_skeletons/{clip}.skeleton": text(*sense(poses, rng)).encode()}
+        truth = {
+            "action": action.name,
+            "group": action.group,
+            "thing": action.thing,
+            "frames": done.frames,
+            "joints": [np.flatnonzero(joints).tolist() for joints in done.joints],
+        }
+        if release.height:
+            size = release.height, (release.height * 16 // 9 + 1) // 2 * 2
+            film = scene.film(action, people, done, view, *size, np.random.default_rng([*drawn, 99]), rng)
+            written[f"nturgb+d_rgb/{clip}_rgb.avi"] = encode(film.pictures)
+            hands = poses[:, :, [TREE.index("hand_left"), TREE.index("hand_right")]]
+            half = (0.12 * scene.FOCAL * size[0] / hands[..., 2:]).repeat(2, -1)
+            middle = scene.project(hands, *size)
+            truth |= {
+                "size": size,
+                "box": film.box.round(1).tolist(),
+                "visible": film.visible.round(2).tolist(),
+                "hands": np.concatenate([middle - half, middle + half], -1).round(1).tolist(),
+            }
+        for path, content in written.items():  # they count once the truth of the clip stands
+            write_whole(out / "ntu" / path, content, sync=False)
+        truth["files"] = {path: fingerprint(content) for path, content in written.items()}
+        write_whole(out / "ntu" / TRUTH / f"{clip}.json", json.dumps(truth))
+
+
+def simulate(out: str | Path, release: Release, processes: int | None = None) -> Path:
+    """Write a release, or what is left to write of it.
+
+    Args:
+        out: folder that will contain `ntu`.
+        processes: that write at once; default one a core. Their number changes no byte.
+
+    Raises:
+        ValueError: the folder holds something else.
+        OSError: a file cannot be written.
+    """
+    out = Path(out)
+    asked = {"release": asdict(release) | {"groups": list(release.groups)}, "code": made_by()}
+    manifest, unfinished = out / "ntu" / MANIFEST, out / "ntu" / UNFINISHED
+    stands = next((json.loads(path.read_text()) for path in (manifest, unfinished) if path.is_file()), None)
+    if stands is None and (out / "ntu").exists() and any((out / "ntu").iterdir()):
+        raise ValueError(f"{out / 'ntu'} holds other files; choose another folder")
+    if stands is not None and {key: stands[key] for key in asked} != asked:
+        raise ValueError(f"{out} holds a release of other parameters or code; choose another folder")
+    if manifest.is_file():
+        return out
+    write_whole(unfinished, json.dumps(asked))
+    numbers = range(len(release.performances()))
+    processes = min(processes or len(os.sched_getaffinity(0)), len(numbers))
+    bar = tqdm(total=len(numbers), unit="performances", disable=None)
+    if processes == 1:
+        for number in numbers:
+            perform(release, out, number)
+            bar.update()
+    else:
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+            try:
+                for _ in pool.map(perform, repeat(release), repeat(out), numbers, chunksize=4):
+                    bar.update()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    bar.close()
+    truths = sorted((out / "ntu" / TRUTH).glob("*.json"))
+    chosen = {action.number: action.name for action, _, _ in release.performances()}
+    asked["actions"] = {str(number): chosen[number] for number in sorted(chosen)}
+    asked["fingerprint"] = fingerprint([path.read_bytes() for path in truths])
+    write_whole(manifest, json.dumps(asked, indent=1))
+    unfinished.unlink(missing_ok=True)
+    return out
+
+
+def made_by() -> str:
+    """Fingerprint of the code that a release depends on."""
+    modules = (sys.modules[__name__], actions, body, render, scene, things, skeleton)
+    return fingerprint([Path(module.__file__).read_bytes() for module in modules])
+
+
+def stored(release: Release) -> Path:
+    """The root of a release under `results/quick`, written by the first call; of two at once one is kept."""
+    key = fingerprint([made_by().encode(), json.dumps(asdict(release)).encode()])
+    folder = REPOSITORY / scratch() / f"simulated-{key}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(dir=folder.parent))
         try:
-            write(made)
+            simulate(made, release)
             made.chmod(0o755)
             made.rename(folder)
         except OSError:
@@ -94,6 +281,18 @@ def release() -> Path:
 
 
 def manifest(files: list[Path]) -> dict | None:
-    """What the simulator wrote beside skeleton files; None of a real release."""
-    path = files[0].parents[1] / MANIFEST
+    """What `simulate` wrote beside skeleton files; None of a real release.
+
+    Raises:
+        ValueError: the simulation was not finished.
+    """
+    folder = files[0].parents[1]
+    if (folder / UNFINISHED).is_file() and not (folder / MANIFEST).is_file():
+        raise ValueError(f"{folder} is not finished; run companion data simulate again")
+    path = folder / MANIFEST
     return json.loads(path.read_text()) if path.is_file() else None
+
+
+def truth(skeleton: Path) -> dict:
+    """What is true of the clip of a skeleton file."""
+    return json.loads((skeleton.parents[1] / TRUTH / f"{skeleton.stem}.json").read_text())

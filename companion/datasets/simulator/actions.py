@@ -1,0 +1,299 @@
+"""What the simulated people do: NTU's actions, in groups that differ in where the evidence is.
+
+    motion      told apart by how the body moves
+    chest       the same motion, another thing in the hands: something is taken from the counter, held
+    face        before the chest or at the head, and put back
+    context     the same motion, the thing at which the arm points decides
+    pair        two people
+
+Within chest, face and context the performance is drawn before it is known which of the group's actions it
+is, so poses cannot tell them apart. All of a group's things are in each of its scenes.
+
+Letters: T frames, M bodies, J = 25 joints.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.ndimage import gaussian_filter1d
+from scipy.spatial.transform import Rotation
+
+from companion.datasets.simulator import body
+from companion.datasets.simulator.body import Person
+from companion.skeleton import KINECT_V2 as TREE
+
+
+class Motion(NamedTuple):
+    """A joint turns about an axis of its own: to the angle and back, or to and fro `cycles` times."""
+
+    joint: str
+    axis: str
+    degrees: float
+    cycles: int = 0
+
+
+def flip(motions: tuple[Motion, ...]) -> tuple[Motion, ...]:
+    """The mirror image."""
+    other = {"left": "right", "right": "left"}
+    found = []
+    for motion in motions:
+        name, _, side = motion.joint.rpartition("_")
+        joint = f"{name}_{other[side]}" if side in other else motion.joint
+        found.append(motion._replace(joint=joint, degrees=motion.degrees * (1 if motion.axis == "x" else -1)))
+    return tuple(found)
+
+
+def both(*motions: Motion) -> tuple[Motion, ...]:
+    """The motions of the right side, and their mirror image."""
+    return motions + flip(motions)
+
+
+class Action(NamedTuple):
+    """One of NTU's sixty."""
+
+    number: int
+    name: str
+    group: str
+    motions: tuple[Motion, ...] = ()  # of right-handed people
+    thing: str = ""  # that decides, or is given
+
+
+SIT = (*both(Motion("hip_right", "x", -80), Motion("knee_right", "x", 85)), Motion("spine_mid", "x", 15))
+ACTIONS = (
+    Action(8, "sitting down", "motion", SIT),
+    Action(9, "standing up", "motion", SIT),
+    Action(
+        10,
+        "clapping",
+        "motion",
+        both(Motion("shoulder_right", "x", -70), Motion("shoulder_right", "y", 20, 4)),
+    ),
+    Action(22, "cheer up", "motion", both(Motion("shoulder_right", "x", -160))),
+    Action(
+        23,
+        "hand waving",
+        "motion",
+        (
+            Motion("shoulder_right", "z", -80),
+            Motion("elbow_right", "z", -70),
+            Motion("elbow_right", "z", -30, 3),
+        ),
+    ),
+    Action(24, "kicking something", "motion", (Motion("hip_right", "x", -75),)),
+    Action(35, "nod head/bow", "motion", (Motion("spine_mid", "x", 50), Motion("neck", "x", 20))),
+    Action(38, "salute", "motion", (Motion("shoulder_right", "z", -85), Motion("elbow_right", "z", -135))),
+    Action(
+        40,
+        "cross hands in front",
+        "motion",
+        both(Motion("shoulder_right", "x", -65), Motion("shoulder_right", "y", 40)),
+    ),
+    Action(11, "reading", "chest", thing="book"),
+    Action(12, "writing", "chest", thing="pad"),
+    Action(29, "playing with phone/tablet", "chest", thing="tablet"),
+    Action(1, "drink water", "face", thing="cup"),
+    Action(3, "brushing teeth", "face", thing="toothbrush"),
+    Action(28, "make a phone call", "face", thing="phone"),
+    Action(31, "pointing to something with finger", "context", thing="picture"),
+    Action(33, "check time (from watch)", "context", thing="clock"),
+    Action(49, "use a fan", "context", thing="fan"),
+    Action(54, "point finger at the other person", "pair"),
+    Action(55, "hugging other person", "pair"),
+    Action(56, "giving something to other person", "pair", thing="parcel"),
+    Action(58, "handshaking", "pair"),
+)
+GROUPS = tuple(dict.fromkeys(action.group for action in ACTIONS))
+IDLE = ("shoulder_left", "shoulder_right", "elbow_left", "elbow_right", "hip_left", "hip_right", "neck")
+COUNTER = 0.95  # height in metres
+LEAN, TO_FACE = 50, 25  # degrees that a thing leans back on the counter, and in the hands
+
+
+def things(group: str) -> tuple[str, ...]:
+    """What stands in every scene of the group."""
+    return tuple(action.thing for action in ACTIONS if action.group == group and action.thing)
+
+
+class Performance(NamedTuple):
+    """What happens in one clip, in the room's axes: those of the first person, who stands at the origin."""
+
+    poses: Float[np.ndarray, "T M J 3"]
+    frames: tuple[int, int]  # the first of the action, and the one after its last
+    joints: Bool[np.ndarray, "M J"]  # that act
+    spots: Float[np.ndarray, "S 3"]  # where things stand; the thing that decides, or is given, at the first
+    carried: Float[np.ndarray, "T 3"] | None = None  # where the first spot's thing is, if somebody moves it
+    facing: Float[np.ndarray, "T 3 3"] | None = None  # and its axes
+
+
+def ramp(time: np.ndarray, start: int | float, end: int | float) -> np.ndarray:
+    """From 0 at the start to 1 at the end, smoothly."""
+    share = np.clip((time - start) / (end - start), 0, 1)
+    return (1 - np.cos(np.pi * share)) / 2
+
+
+def stand(person: Person, T: int, rng: np.random.Generator, still: set[str] = frozenset()) -> np.ndarray:
+    """Joint angles T J 3 of somebody who sways, and moves two limbs a little that are not in `still`."""
+    angles = gaussian_filter1d(rng.normal(size=(T, len(TREE), 3)), 6, axis=0) * np.radians(6)
+    free = [name for name in IDLE if name not in still]
+    for name in rng.choice(free, 2, replace=False):
+        phase, speed = rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 2)
+        wave = np.sin(phase + 2 * np.pi * speed * np.linspace(0, 1, T))
+        angles[:, TREE.index(name), rng.integers(3)] += np.radians(rng.uniform(5, 20)) * wave
+    return angles
+
+
+def interval(person: Person, T: int, rng: np.random.Generator) -> tuple[int, int]:
+    """When the action happens: 40 to 60 % of the clip, for average people."""
+    length = int(np.clip(T * rng.uniform(0.4, 0.6) / person.tempo, 4, 0.8 * T))
+    first = int(rng.integers(0, T - length + 1))
+    return first, first + length
+
+
+def perform(action: Action, people: tuple[Person, Person], T: int, rng: np.random.Generator) -> Performance:
+    """One performance; only pairs need the second person."""
+    return {"motion": move, "chest": hold, "face": hold, "context": point, "pair": meet}[action.group](
+        action, people, T, rng
+    )
+
+
+def move(action: Action, people: tuple[Person, Person], T: int, rng: np.random.Generator) -> Performance:
+    """Turn the joints that the action turns."""
+    person = people[0]
+    motions = action.motions if person.side == "right" else flip(action.motions)
+    turned = {motion.joint for motion in motions}
+    angles = stand(person, T, rng, turned)
+    first, end = interval(person, T, rng)
+    time = (np.arange(T) - first) / (end - first)
+    rise = {"sitting down": ramp(time, 0, 1), "standing up": 1 - ramp(time, 0, 1)}.get(
+        action.name, ramp(time, 0, 0.3) * (1 - ramp(time, 0.7, 1))
+    )
+    for joint, axis, degrees, cycles in motions:
+        wave = rise * np.sin(2 * np.pi * cycles * np.clip(time, 0, 1)) if cycles else rise
+        strength = np.radians(degrees) * person.amplitude * rng.normal(1, 0.07)
+        angles[:, TREE.index(joint), "xyz".index(axis)] += strength * wave
+    poses = body.place(person.bones, angles)
+    return Performance(poses[:, None], (first, end), body.beyond(turned)[None], np.zeros((0, 3)))
+
+
+def arm(side: str) -> Bool[np.ndarray, " J"]:
+    return body.beyond({f"shoulder_{side}"})
+
+
+def hold(action: Action, people: tuple[Person, Person], T: int, rng: np.random.Generator) -> Performance:
+    """Take a thing from the counter, hold it before the chest or at the head, put it back."""
+    person, chest = people[0], action.group == "chest"
+    side, other = (person.side, "left" if person.side == "right" else "right")
+    sign = 1 if side == "left" else -1
+    spots = np.stack([rng.permutation([-0.42, 0.0, 0.42]), np.full(3, COUNTER + 0.07), np.full(3, 0.45)], 1)
+    spots += rng.uniform(-0.06, 0.06, (3, 3)) * [1, 0, 1]
+    first, end = interval(person, T, rng)
+    time = (np.arange(T) - first) / (end - first)
+    weight = ramp(time, -0.3, 0) * (1 - ramp(time, 1, 1.3))
+    lifted = ramp(time, 0, 0.25) * (1 - ramp(time, 0.75, 1))
+    angles = stand(person, T, rng, {f"shoulder_{s}" for s in ("left", "right")})
+    spine = TREE.index("spine_mid")
+    angles[:, spine, 0] += np.radians(22) * weight * (1 - lifted)
+    angles[:, spine, 1] += np.radians(40) * spots[0, 0] * weight * (1 - lifted)
+    angles[:, TREE.index("neck"), 0] += np.radians(18) * weight
+    poses = body.place(person.bones, angles)
+    shake = gaussian_filter1d(rng.normal(size=(2, T, 3)), 1.5, axis=1) * 0.03 * person.amplitude
+    if chest:
+        centre = poses[:, TREE.index("spine_shoulder")] + [0, -0.14, 0.34] + rng.normal(0, 0.03, 3)
+        held = centre + shake[0]
+        hands = held + [sign * 0.13, -0.03, -0.02], held + [-sign * 0.13, -0.03, -0.02] + shake[1]
+    else:
+        held = poses[:, TREE.index("head")] + [sign * 0.09, -0.05, 0.14] + rng.normal(0, 0.025, 3) + shake[0]
+        hands = held + [sign * 0.03, -0.04, -0.02], None
+    on_spot = spots[0]
+    path = on_spot + lifted[:, None] * (hands[0] - on_spot)
+    poses = body.reach(poses, side, path, weight)
+    joints = arm(side)
+    if chest:
+        poses = body.reach(poses, other, hands[1], lifted)
+        joints |= arm(other)
+    carried = on_spot + lifted[:, None] * (held - on_spot)
+    inside = ((time >= 0) & (time < 1))[:, None]
+    carried = np.where(inside, carried, on_spot)
+    facing = leaning(LEAN + (TO_FACE - LEAN) * lifted, 180 * lifted * chest)
+    return Performance(poses[:, None], (first, end), joints[None], spots, carried, facing)
+
+
+def leaning(degrees, around) -> Float[np.ndarray, "*t 3 3"]:
+    """Axes of a thing that leans back by so many degrees and then is turned around."""
+    angles = np.stack([-np.asarray(degrees), np.asarray(around)], -1)
+    return Rotation.from_euler("xy", angles, degrees=True).as_matrix()
+
+
+def point(action: Action, people: tuple[Person, Person], T: int, rng: np.random.Generator) -> Performance:
+    """Point at one of three things, each on a stand of its own."""
+    person = people[0]
+    side = person.side
+    first, end = interval(person, T, rng)
+    time = (np.arange(T) - first) / (end - first)
+    weight = ramp(time, 0, 0.3) * (1 - ramp(time, 0.7, 1))
+    poses = body.place(person.bones, stand(person, T, rng, {f"shoulder_{side}"}))
+    middle = poses[:, TREE.index("spine_shoulder")].mean(0)
+    length = -person.bones[[TREE.index(f"{name}_right") for name in ("elbow", "wrist", "hand")], 1].sum()
+    azimuth = np.radians(np.array([80.0, -80.0, 0.0]) + rng.uniform(-8, 8, 3))
+    elevation = np.radians(np.array([-5.0, -5.0, -38.0]) + rng.uniform(-6, 6, 3))
+    away = np.stack(
+        [np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)], 1
+    )
+    beyond = rng.uniform(0.22, 0.5, 3)
+    order = rng.permutation(3)
+    spots = (middle + (length + beyond)[:, None] * away)[order]
+    # cross-body the trunk turns, so that the hand comes as near
+    target = spots[0] - beyond[order][0] * away[order[0]]
+    twist = np.zeros((T, len(TREE), 3))
+    twist[:, TREE.index("spine_mid"), 1] = 0.5 * azimuth[order[0]] * weight
+    poses = body.place(person.bones, stand(person, T, rng, {f"shoulder_{side}"}) + twist)
+    poses = body.reach(poses, side, np.broadcast_to(target, (T, 3)), weight)
+    return Performance(poses[:, None], (first, end), arm(side)[None], spots - [0, 0.14, 0])
+
+
+TURN = {1: np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]]), -1: np.array([[0, 0, -1], [0, 1, 0], [1, 0, 0]])}
+
+
+def meet(action: Action, people: tuple[Person, Person], T: int, rng: np.random.Generator) -> Performance:
+    """Two people face each other, the first one to the right in the room's axes."""
+    first, end = interval(people[0], T, rng)
+    time = (np.arange(T) - first) / (end - first)
+    weight = ramp(time, 0, 0.3) * (1 - ramp(time, 0.7, 1))
+    apart = rng.uniform(0.85, 1.05)
+    near = np.zeros(T)
+    if action.name.startswith("hugging"):
+        near = (apart - 0.36) / 2 * weight
+    bodies = []
+    for person, sign in zip(people, (1, -1), strict=True):
+        shoulders = {"shoulder_left", "shoulder_right"}
+        poses = body.place(person.bones, stand(person, T, rng, shoulders)) @ TURN[sign].T
+        poses[..., 0] += -sign * (apart / 2 - near)[:, None]
+        bodies.append(poses)
+    chest = [poses[:, TREE.index("spine_shoulder")] for poses in bodies]
+    middle = (chest[0] + chest[1]) / 2 + [0, -0.25, 0]
+    joints, carried, facing = np.zeros((2, len(TREE)), bool), None, None
+    spots = np.array([[0.0, 0.84, -0.9]])
+    if action.name == "handshaking":
+        shake = 0.05 * np.sin(2 * np.pi * 3 * np.clip(time, 0, 1))[:, None] * [0, 1, 0]
+        for n in range(2):
+            bodies[n] = body.reach(bodies[n], "right", middle + shake, weight)
+            joints[n] = arm("right")
+    elif action.name.startswith("point"):
+        bodies[0] = body.reach(bodies[0], people[0].side, chest[1] + [0, 0.05, 0], weight)
+        joints[0] = arm(people[0].side)
+    elif action.name.startswith("hugging"):
+        for n in range(2):
+            for side, across in (("left", 0.12), ("right", -0.12)):
+                back = chest[1 - n] + [0.16 * (1 - 2 * n), -0.15, across * (2 * n - 1)]
+                bodies[n] = body.reach(bodies[n], side, back, weight)
+        joints[:] = True
+    else:
+        given = ramp(time, 0.35, 0.65)[:, None]
+        ends = [c + [s * 0.28, -0.3, 0] for c, s in zip(chest, (1, -1), strict=True)]
+        carried = ends[0] + given * (ends[1] - ends[0])
+        for n, who in enumerate((1 - ramp(time, 0.6, 0.85), ramp(time, 0.15, 0.4))):
+            for side, across in (("left", 0.1), ("right", -0.1)):
+                bodies[n] = body.reach(bodies[n], side, carried + [0, 0, across * (2 * n - 1)], who)
+            joints[n] = arm("left") | arm("right")
+        facing = np.broadcast_to(np.eye(3), (T, 3, 3))
+    return Performance(np.stack(bodies, 1), (first, end), joints, spots, carried, facing)

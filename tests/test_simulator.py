@@ -1,0 +1,310 @@
+"""The simulated NTU: bodies, actions, pictures, and the release on disk."""
+
+import json
+import shutil
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from companion.datasets import ntu
+from companion.datasets.simulator import actions, body, release, render, scene, things
+from companion.datasets.simulator.release import Release
+from companion.skeleton import KINECT_V2 as TREE
+
+NAMED = {action.name: action for action in actions.ACTIONS}
+HAND, HEAD, FOOT = (TREE.index(name) for name in ("hand_right", "head", "foot_right"))
+
+
+def people(seed=0):
+    rng = np.random.default_rng(seed)
+    return body.person(rng)._replace(side="right"), body.person(rng)
+
+
+def performance(name, seed=1, T=50):
+    return actions.perform(NAMED[name], people(), T, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("action", actions.ACTIONS, ids=lambda action: action.name)
+def test_bones_keep_their_length_and_feet_the_ground(action):
+    done = performance(action.name)
+    for m in range(done.poses.shape[1]):
+        poses = done.poses[:, m]
+        lengths = np.stack([np.linalg.norm(poses[:, a] - poses[:, b], axis=-1) for a, b in TREE.bones])
+        np.testing.assert_allclose(lengths, lengths[:, :1].repeat(50, 1), atol=1e-6)
+        np.testing.assert_allclose(poses[..., 1].min(1), 0, atol=1e-6)
+    assert 0 <= done.frames[0] < done.frames[1] <= 50
+
+
+@pytest.mark.parametrize(
+    "name, joint, least",
+    [
+        ("hand waving", HAND, 0.3),
+        ("cheer up", HAND, 0.8),
+        ("salute", HAND, 0.5),
+        ("nod head/bow", HEAD, -0.1),
+        ("sitting down", HEAD, -0.3),
+        ("kicking something", FOOT, 0.2),
+        ("drink water", HAND, 0.4),
+    ],
+)
+def test_actions_do_what_they_are_called(name, joint, least):
+    """How much higher the joint is in the middle, or at the end of sitting down, than at the beginning."""
+    done = performance(name)
+    first, end = done.frames
+    when = end - 1 if name == "sitting down" else (first + end) // 2
+    rise = done.poses[when, 0, joint, 1] - done.poses[max(0, first - 6), 0, joint, 1]
+    assert rise > least if least > 0 else rise < least
+
+
+def test_only_what_acts_leaves_its_place():
+    """Turned by the action alone, and seen from the root."""
+    bones = people()[0].bones
+    for action in actions.ACTIONS:
+        if action.group == "motion":
+            angles = np.zeros((2, len(TREE), 3))
+            for motion in action.motions:
+                angles[1, TREE.index(motion.joint), "xyz".index(motion.axis)] += np.radians(motion.degrees)
+            rest, moved = (poses - poses[0] for poses in body.place(bones, angles))
+            want = body.beyond({motion.joint for motion in action.motions})
+            assert (np.linalg.norm(moved - rest, axis=-1) > 1e-3).tolist() == want.tolist()
+
+
+def test_a_left_handed_person_is_the_mirror_image():
+    waving = actions.flip(NAMED["hand waving"].motions)
+    assert {motion.joint for motion in waving} == {"shoulder_left", "elbow_left"}
+    assert [motion.degrees for motion in waving] == [80, 70, 30]
+    assert actions.flip(waving) == NAMED["hand waving"].motions
+
+
+@pytest.mark.parametrize("group", ["chest", "face", "context"])
+def test_within_a_group_the_pose_does_not_know_the_action(group):
+    """One generator, whichever action: the same performance to the last bit."""
+    chosen = [action for action in actions.ACTIONS if action.group == group]
+    done = [actions.perform(a, people(), 40, np.random.default_rng(3)) for a in chosen]
+    assert len(chosen) == 3 == len({a.thing for a in chosen})
+    for other in done[1:]:
+        assert (other.poses == done[0].poses).all() and (other.spots == done[0].spots).all()
+
+
+def test_a_held_thing_is_in_the_hand_and_lies_on_the_counter_before_and_after():
+    for name in ("reading", "drink water"):
+        done = performance(name)
+        first, end = done.frames
+        far = np.linalg.norm(done.poses[:, 0, HAND] - done.carried, axis=-1)
+        assert far[(first + end) // 2] < 0.2
+        assert (done.carried[:first] == done.spots[0]).all() and (done.carried[end:] == done.spots[0]).all()
+
+
+def test_the_thing_pointed_at_is_within_half_a_metre_beyond_the_hand():
+    for seed in range(20):
+        done = performance("use a fan", seed)
+        middle = sum(done.frames) // 2
+        hand, elbow = (done.poses[middle, 0, TREE.index(f"{j}_right")] for j in ("hand", "elbow"))
+        away = done.spots + [0, 0.14, 0] - hand
+        distance = np.linalg.norm(away, axis=-1)
+        assert 0.15 < distance[0] < 0.85
+        ahead = away @ (hand - elbow) / np.linalg.norm(hand - elbow) / distance
+        assert ahead.argmax() == 0 and ahead[0] > 0.6
+
+
+def ray_hits(shape, x, y):
+    """Depth at which the ray (x, y, 1) meets a capsule: the obvious version, by small steps."""
+    a, b = shape.place[0, :3].astype(float), shape.place[0, 3:6].astype(float)
+    for t in np.arange(0.5, 4, 0.001):
+        p = t * np.array([x, y, 1.0])
+        along = np.clip((p - a) @ (b - a) / max((b - a) @ (b - a), 1e-12), 0, 1)
+        if np.linalg.norm(p - a - along * (b - a)) <= shape.radius[0]:
+            return t
+    return np.inf
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_capsule_is_where_small_steps_find_it(seed):
+    rng = np.random.default_rng(seed)
+    start = np.array([*rng.uniform(-0.5, 0.5, 2), 2.0])
+    end = start + rng.uniform(-0.6, 0.6, 3) * (seed > 0)  # a ball first
+    shape = things.owned(things.capsule(start, end, 0.15, (200, 100, 50)), 1)
+    drawn, mask = draw(shape, 20, 24)
+    for row in range(0, 40, 3):
+        for column in range(0, 48, 3):
+            x, y = (column + 0.5 - 24) / 50, (20 - row - 0.5) / 50
+            want = ray_hits(shape, x, y)
+            assert drawn.depth[row, column] == pytest.approx(want, abs=2e-3), (row, column)
+            assert mask[row, column] == (drawn.owner[row, column] == 1) == np.isfinite(want)
+
+
+def draw(shapes, height, width, watched=1):
+    drawn = render.canvas(height, width)
+    mask = np.zeros(drawn.depth.shape, bool)
+    render.draw(*shapes, np.float32(50), np.array([0, 1, 0], np.float32), *drawn, watched, mask)
+    return drawn, mask
+
+
+def test_a_plate_has_true_perspective_and_hides_what_is_behind():
+    near = things.owned(things.plate((0, 0, 1), (0.1, 0, 0), (0, 0.1, 0), (255, 0, 0)), 1)
+    far = things.owned(things.plate((0, 0, 2), (0.32, 0, 0), (0, 0.32, 0), (0, 255, 0)), 2)
+    for order in ((near, far), (far, near)):
+        drawn, mask = draw(things.join(*order), 20, 20, watched=2)
+        assert (drawn.owner == 1).sum() == 10 * 10 and (drawn.owner == 2).sum() == 16**2 - 10**2
+        x0, y0, x1, y1, whole, seen = render.extent(mask, drawn.owner, 2)
+        assert (x0, y0, x1, y1, whole, seen) == (12, 12, 28, 28, 16**2, 16**2 - 10**2)
+
+
+def test_cameras_agree_with_the_text(tmp_path):
+    """What the text says of the colour picture is where the skeleton is, seen with the scene's camera."""
+    poses = scene.camera(45.0, np.random.default_rng(0)).see(performance("clapping").poses)
+    joints, ids = release.sense(poses, np.random.default_rng(2))
+    path = tmp_path / "S001C001P001R001A010.skeleton"
+    path.write_text(release.text(joints, ids))
+    bodies = ntu.read_skeleton(path)
+    kept = bodies.body == bodies.body[0]
+    x, y, z = np.moveaxis(bodies.joints[kept][..., :3], -1, 0)
+    focal = scene.FOCAL * 1080
+    np.testing.assert_allclose(bodies.joints[kept][..., 5], 960 + focal * x / z, rtol=1e-5)
+    np.testing.assert_allclose(bodies.joints[kept][..., 6], 540 - focal * y / z, rtol=1e-4, atol=0.01)
+    turns = bodies.joints[kept][..., 7:11]
+    np.testing.assert_allclose(np.linalg.norm(turns, axis=-1), 1, atol=1e-5)
+
+
+def test_a_bone_is_its_turn_of_the_y_axis():
+    bones = np.random.default_rng(0).normal(size=(50, 3))
+    w, x, y, z = release.upright(bones).T
+    turned = np.stack([2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)], 1)
+    np.testing.assert_allclose(turned, bones / np.linalg.norm(bones, axis=1, keepdims=True), atol=1e-9)
+    np.testing.assert_allclose(release.upright(np.array([[0, -1.0, 0]])), [[0, 1, 0, 0]])
+
+
+SMALL = Release(groups=("chest", "pair"), subjects=1, cameras=2, frames=8, height=36)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return release.simulate(tmp_path_factory.mktemp("small"), SMALL, processes=1)
+
+
+def contents(root):
+    return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def naive(path):
+    """A second reader, written from the format's description: frames, and lines of twelve numbers."""
+    lines = iter(path.read_text().splitlines())
+    frames = []
+    for _ in range(int(next(lines))):
+        bodies = []
+        for _ in range(int(next(lines))):
+            assert len(next(lines).split()) == 10
+            joints = [[float(word) for word in next(lines).split()] for _ in range(int(next(lines)))]
+            assert len(joints) == 25 and {len(joint) for joint in joints} == {12}
+            bodies.append(joints)
+        frames.append(bodies)
+    assert next(lines, None) is None
+    return frames
+
+
+def test_a_second_reader_accepts_every_skeleton(small):
+    files = ntu.files(small)
+    assert len(files) == 7 * 2
+    for path in files:
+        frames, bodies = naive(path), ntu.read_skeleton(path)
+        assert len(frames) == bodies.frames and sum(map(len, frames)) == len(bodies.body)
+        flat = np.array([body for frame in frames for body in frame])
+        assert (flat == bodies.joints).all()
+        clip = ntu.parse(path)
+        assert clip.label == int(path.stem[-3:]) - 1 and clip.subject == 1
+
+
+def test_videos_are_as_long_as_skeletons_and_as_large_as_asked(small):
+    for path in ntu.files(small):
+        with av.open(small / "ntu/nturgb+d_rgb" / f"{path.stem}_rgb.avi") as video:
+            frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+            assert video.streams.video[0].codec.name == "h264"
+        assert len(frames) == ntu.read_skeleton(path).frames and frames[0].shape == (36, 64, 3)
+
+
+def test_the_truth_names_box_hands_and_joints(small):
+    for path in ntu.files(small):
+        truth = release.truth(path)
+        T = ntu.read_skeleton(path).frames
+        assert len(truth["box"]) == len(truth["visible"]) == len(truth["hands"]) == T
+        assert np.shape(truth["hands"]) == (T, 2 if truth["group"] == "pair" else 1, 2, 4)
+        box = np.array(truth["box"])
+        if truth["thing"]:
+            assert (box[:, 2:] > box[:, :2]).any(1).all() and (0 <= box).all()
+            assert 0 < max(truth["visible"]) <= 1
+        else:
+            assert not box.any()
+
+
+def test_the_number_of_processes_changes_no_byte(small, tmp_path):
+    assert contents(release.simulate(tmp_path, SMALL, processes=2)) == contents(small)
+
+
+def test_an_interrupted_simulation_is_refused_and_goes_on(small, tmp_path, monkeypatch):
+    done = release.perform
+
+    def stop(asked, out, number):
+        if number == 3:
+            raise KeyboardInterrupt
+        done(asked, out, number)
+
+    monkeypatch.setattr(release, "perform", stop)
+    with pytest.raises(KeyboardInterrupt):
+        release.simulate(tmp_path, SMALL, processes=1)
+    with pytest.raises(ValueError, match="is not finished; run companion data simulate again"):
+        release.manifest(ntu.files(tmp_path))
+    monkeypatch.setattr(release, "perform", done)
+    made = contents(tmp_path)
+    assert contents(release.simulate(tmp_path, SMALL, processes=1)) == contents(small)
+    old = next(path for path in made if path.suffix == ".avi")
+    assert made[old] == contents(small)[old]
+
+
+def test_a_folder_with_something_else_is_left_alone(small, tmp_path):
+    (tmp_path / "ntu").mkdir()
+    (tmp_path / "ntu" / "mine").write_text("")
+    with pytest.raises(ValueError, match="holds other files; choose another folder"):
+        release.simulate(tmp_path, SMALL)
+    with pytest.raises(ValueError, match="holds a release of other parameters or code"):
+        release.simulate(small, Release(subjects=2))
+    assert [path.name for path in (tmp_path / "ntu").iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"groups": ("dance",)}, "unknown group 'dance'; choose of motion, chest"),
+        ({"subjects": 41}, "subjects is 41; choose 1 to 40"),
+        ({"cameras": 0}, "cameras is 0; choose 1 to 3"),
+        ({"height": 91}, "height is 91; choose an even number from 32"),
+        ({"frames": 2}, "frames is 2; choose 8 to 10000"),
+    ],
+)
+def test_numbers_that_are_no_release_are_refused(change, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Release(**change)
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_manifest(tmp_path, monkeypatch):
+    def full(path, content, sync=True):
+        if str(path).endswith(".avi"):
+            raise OSError(f"cannot write {path}: No space left on device; choose another folder")
+        return written(path, content, sync)
+
+    written = release.write_whole
+    monkeypatch.setattr(release, "write_whole", full)
+    with pytest.raises(OSError, match="cannot write .*avi: No space left"):
+        release.simulate(tmp_path, SMALL, processes=1)
+    assert not (tmp_path / "ntu" / release.MANIFEST).exists()
+    assert not list((tmp_path / "ntu").rglob("truth/*.json"))
+
+
+def test_the_stored_release_is_written_once(monkeypatch):
+    made = release.stored(SMALL)
+    monkeypatch.setattr(release, "simulate", None)
+    assert release.stored(SMALL) == made and not list(made.parent.glob("tmp*"))
+    assert json.loads((made / "ntu/simulated.json").read_text())["actions"]["11"] == "reading"
+    shutil.rmtree(made)
+    assert Path(made).parent.is_dir()
