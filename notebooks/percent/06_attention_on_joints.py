@@ -70,7 +70,7 @@ figures.source(sta_lstm)
 # %% [markdown]
 # ## The data
 #
-# Without a dataset, the clips are simulated: twenty people of different proportions perform twelve actions before three
+# Without a dataset, the clips are simulated: twenty people of different proportions perform nine actions before three
 # cameras. They are written as NTU RGB+D's text and read by the reader of the real one. Which joints an action moves
 # (ringed) and when is known. It is used to score the attention, never to train it. All the time other limbs
 # move a little too. These clips are turned so that the first pose faces us. Four moments of each, from light to dark.

@@ -1,0 +1,58 @@
+"""Frames of video files by their number.
+
+NTU's files are H.264 with B-frames in AVI, whose time stamps are not monotone: a reader that seeks by time
+returns wrong frames. So the file is read from its beginning, and frames are counted as they come.
+
+Letters: T frames, H W a picture's size.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+from jaxtyping import UInt8
+
+from companion.clips import DamagedClip
+
+
+def read(
+    path: str | Path, numbers: Sequence[int] | None = None, size: tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "T H W 3"]:
+    """The frames with these numbers, in this order.
+
+    Args:
+        numbers: from 0, in any order, also repeated; default all.
+        size: H and W that the frames are scaled to (area averaging); default as they are.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DamagedClip: it is no video, is cut off, or has no frame of such a number.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}")
+    wanted = None if numbers is None else set(map(int, numbers))
+    last = None if wanted is None else max(wanted)
+    found: dict[int, np.ndarray] = {}
+    count = 0
+    height, width = size or (None, None)
+    try:
+        with av.open(str(path)) as file:
+            if not file.streams.video:
+                raise DamagedClip(f"{path} has no video stream; download it again")
+            file.streams.video[0].thread_type = "AUTO"
+            for frame in file.decode(video=0):
+                if wanted is None or count in wanted:
+                    picture = frame.reformat(width, height, "rgb24", interpolation="AREA")
+                    found[count] = picture.to_ndarray()
+                count += 1
+                if last is not None and count > last:
+                    break
+    except av.error.FFmpegError as error:
+        raise DamagedClip(f"{path}: frame {count} cannot be decoded ({error.strerror}); download it again") from None
+    if not count:
+        raise DamagedClip(f"{path} has no frames; download it again")
+    if last is not None and (last >= count or min(wanted) < 0):
+        raise DamagedClip(f"{path} has {count} frames, no frame {last if last >= count else min(wanted)}")
+    return np.stack([found[int(n)] for n in (range(count) if numbers is None else numbers)])
