@@ -183,7 +183,8 @@ def measure(
     Args:
         params: with the options of `fit` under "fit"; a record made with equal params is kept.
         build: makes the model; called after seeding.
-        data, test: the training set, and the set that `score` is averaged over, once.
+        data, test: the training set, and the set that `score` is averaged over, once; a sample for which
+            a score is not defined has NaN and does not count.
         out: folder of the records, see `records.Run.path`.
 
     Returns:
@@ -206,7 +207,7 @@ def measure(
         return record, model.eval(), losses
     losses = fit(model, data, loss, seed=run.seed, schedule=schedule, checkpoint=checkpoint, **params["fit"])
     rows = evaluate(model, test, score, seed=run.seed)
-    means = {name: round(float(values.mean(dtype=float)), 4) for name, values in rows.items()}
+    means = {name: round(float(np.nanmean(values, dtype=float)), 4) for name, values in rows.items()}
     provenance = made_by | {
         "seconds": None if resumed else round(perf_counter() - start),
         "precision": "bf16" if accelerator().mixed_precision == "bf16" else "f32",

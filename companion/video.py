@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
 from companion.clips import DamagedClip
@@ -37,6 +38,7 @@ def read(
     found: dict[int, np.ndarray] = {}
     count = 0
     height, width = size or (None, None)
+    scale = VideoReformatter()  # sets itself up once for all frames
     try:
         with av.open(str(path)) as file:
             if not file.streams.video:
@@ -44,13 +46,15 @@ def read(
             file.streams.video[0].thread_type = "AUTO"
             for frame in file.decode(video=0):
                 if wanted is None or count in wanted:
-                    picture = frame.reformat(width, height, "rgb24", interpolation="AREA")
+                    picture = scale.reformat(frame, width, height, "rgb24", interpolation="AREA")
                     found[count] = picture.to_ndarray()
                 count += 1
                 if last is not None and count > last:
                     break
     except av.error.FFmpegError as error:
-        raise DamagedClip(f"{path}: frame {count} cannot be decoded ({error.strerror}); download it again") from None
+        raise DamagedClip(
+            f"{path}: frame {count} cannot be decoded ({error.strerror}); download it again"
+        ) from None
     if not count:
         raise DamagedClip(f"{path} has no frames; download it again")
     if last is not None and (last >= count or min(wanted) < 0):

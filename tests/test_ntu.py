@@ -138,7 +138,7 @@ def test_the_name_says_label_subject_and_camera(put):
 
 def test_a_changed_id_is_the_same_person_and_a_far_one_is_not(put):
     bodies = ntu.read_skeleton(put(text([[(1, 0.0)], [(1, 0.1)], [(2, 0.2)], [(3, 2.0)]])))
-    skeleton, visible = ntu.tracks(bodies)
+    skeleton, visible = ntu.tracks(bodies, ntu.people(bodies))
     assert visible.any(-1).T.tolist() == [[True, True, True, False], [False, False, False, True]]
     np.testing.assert_allclose(skeleton[:3, 0, 1, 0], [0.0, 0.1, 0.2], atol=0.05)
 

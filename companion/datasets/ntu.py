@@ -41,6 +41,8 @@ FAULTS = {
     JOINTS: f"{{!r}} stands for the number of joints, not {J}",
     GOES_ON: "{!r} follows the last frame",
 }
+PLACE, COLOUR, STATE = slice(0, 3), slice(5, 7), slice(11, 12)  # of a joint's twelve numbers
+SIZE = 1080, 1920  # of the colour pictures that the text's numbers refer to
 TENS = np.array([float(10**k) for k in range(23)])
 
 
@@ -185,32 +187,41 @@ def read_skeleton(path: str | Path) -> Bodies:
     return Bodies(frames, frame[:rows], body[:rows], state, joints)
 
 
-def tracks(
-    bodies: Bodies, near: float = 0.5
-) -> tuple[Float[np.ndarray, "T N 25 3"], Bool[np.ndarray, "T N 25"]]:
-    """One column a person: positions in metres, and whether a position is given (tracked or inferred).
+def people(bodies: Bodies, near: float = 0.5) -> list[list[int]]:
+    """The rows of each person, in time.
 
     The sensor may lose a person and go on under another id: a body that appears after another has ended,
     with its middle less than `near` metres from where that one was last, is the same person.
     """
-    T, middle = bodies.frames, TREE.middle
-    columns: list[list[int]] = []  # rows of each person, in time
+    found: list[list[int]] = []
     _, first = np.unique(bodies.body, return_index=True)
     for body in bodies.body[np.sort(first)]:
         rows = np.flatnonzero(bodies.body == body).tolist()
-        start = bodies.joints[rows[0], middle, :3]
-        for person in columns:
+        start = bodies.joints[rows[0], TREE.middle, :3]
+        for person in found:
             gone = bodies.frame[person[-1]] < bodies.frame[rows[0]]
-            if gone and np.linalg.norm(bodies.joints[person[-1], middle, :3] - start) < near:
+            if gone and np.linalg.norm(bodies.joints[person[-1], TREE.middle, :3] - start) < near:
                 person += rows
                 break
         else:
-            columns.append(rows)
-    skeleton, visible = np.zeros((T, len(columns), J, 3)), np.zeros((T, len(columns), J), bool)
-    for n, rows in enumerate(columns):
-        skeleton[bodies.frame[rows], n] = bodies.joints[rows, :, :3]
-        visible[bodies.frame[rows], n] = bodies.joints[rows, :, 11] > 0
-    return skeleton, visible
+            found.append(rows)
+    return found
+
+
+def spread(bodies: Bodies, persons: list[list[int]], fields: slice) -> Float[np.ndarray, "T N 25 F"]:
+    """Some of the joints' numbers, one column a person; zero in frames that do not list the person."""
+    values = bodies.joints[..., fields]
+    columns = np.zeros((bodies.frames, len(persons), *values.shape[1:]))
+    for n, rows in enumerate(persons):
+        columns[bodies.frame[rows], n] = values[rows]
+    return columns
+
+
+def tracks(
+    bodies: Bodies, persons: list[list[int]]
+) -> tuple[Float[np.ndarray, "T N 25 3"], Bool[np.ndarray, "T N 25"]]:
+    """One column a person: positions in metres, and whether a position is given (tracked or inferred)."""
+    return spread(bodies, persons, PLACE), spread(bodies, persons, STATE)[..., 0] > 0
 
 
 def choose(
@@ -245,6 +256,17 @@ def parse(path: Path) -> Clip:
     ):
         if not 1 <= number <= most:
             raise DamagedClip(f"{path}: {what} {number} is not one of 1 to {most}; remove it")
+    bodies, persons = acting(path)
+    skeleton, visible = (padded(columns) for columns in tracks(bodies, persons))
+    return make(path, skeleton, visible, action - 1, subject, camera, named.group())
+
+
+def acting(path: Path) -> tuple[Bodies, list[list[int]]]:
+    """What a file holds, and the rows of the people who act, see `choose`.
+
+    Raises:
+        DamagedClip: nobody is there, or somebody twice.
+    """
     bodies = read_skeleton(path)
     if not len(bodies.body):
         raise DamagedClip(
@@ -254,14 +276,38 @@ def parse(path: Path) -> Clip:
     if count.max() > 1:
         frame, body = pairs[count.argmax()]
         raise DamagedClip(f"{path}: body {body} is twice in frame {frame}; download it again")
-    skeleton, visible = tracks(bodies)
-    seen = visible.any((0, 2))  # a body may be listed and never be tracked
-    skeleton, visible = skeleton[:, seen], visible[:, seen]
-    kept = choose(skeleton, visible)
-    both = np.zeros((bodies.frames, BODIES, J, 3)), np.zeros((bodies.frames, BODIES, J), bool)
-    for to, array in zip(both, (skeleton, visible), strict=True):
-        to[:, : len(kept)] = array[:, kept]
-    return make(path, *both, action - 1, subject, camera, named.group())
+    persons = people(bodies)
+    skeleton, visible = tracks(bodies, persons)
+    seen = np.flatnonzero(visible.any((0, 2)))  # a body may be listed and never be tracked
+    return bodies, [persons[seen[n]] for n in choose(skeleton[:, seen], visible[:, seen])]
+
+
+def padded(columns: np.ndarray) -> np.ndarray:
+    """Of BODIES people, the missing ones zero."""
+    return np.concatenate(
+        [
+            columns,
+            np.zeros_like(columns, shape=(len(columns), BODIES - columns.shape[1], *columns.shape[2:])),
+        ],
+        1,
+    )
+
+
+def video(path: Path) -> Path:
+    """The video of a skeleton file."""
+    return path.parents[1] / "nturgb+d_rgb" / f"{path.stem}_rgb.avi"
+
+
+def pixels(path: Path) -> tuple[Float[np.ndarray, "T 2 25 2"], Bool[np.ndarray, "T 2 25"]]:
+    """Where the joints of `parse` are in the colour picture of 1920 x 1080, and whether that is given.
+
+    Raises:
+        DamagedClip: as `parse`.
+    """
+    bodies, persons = acting(path)
+    places = padded(spread(bodies, persons, COLOUR))
+    given = padded(tracks(bodies, persons)[1]) & np.isfinite(places).all(-1)
+    return np.where(given[..., None], places, 0), given
 
 
 def split(

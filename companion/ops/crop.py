@@ -4,6 +4,8 @@ At scale s the patch is g 2^s pixels wide and averaged down to g x g. A mean ove
 the mean of four such means of half the width, so each scale is made once per image from the one
 before; a glimpse of all scales and all images is then a single gather.
 
+`cut` is for boxes that are no glimpses: of any place and size, such as those around hands.
+
 Letters: B images, H W their size, S scales, g the side of a glimpse in samples.
 """
 
@@ -12,6 +14,7 @@ from functools import lru_cache
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def to_pixels(centres: Float[Tensor, "*n 2"], height: int, width: int) -> Int[Tensor, "*n 2"]:
@@ -81,3 +84,17 @@ class Retina:
         x, y = to_pixels(centres, self.height, self.width).unbind(-1)
         index = torch.add(x, y, alpha=self.columns).unsqueeze(-1) + self.window
         return self.pixels.gather(1, index.flatten(1)).view(*centres.shape[:-1], *self.patches)
+
+
+def cut(
+    pictures: Float[Tensor, "T C H W"], boxes: Float[Tensor, "T K 4"], side: int
+) -> Float[Tensor, "T K C side side"]:
+    """K boxes x0 y0 x1 y1 of each picture, in pixels, each sampled to side x side; black outside."""
+    T, K = boxes.shape[:2]
+    low, high = boxes[:, :, None].split(2, -1)  # T K 1 2
+    line = (torch.arange(side, device=boxes.device) + 0.5) / side
+    x, y = (low + (high - low) * line[:, None]).unbind(-1)  # T K side
+    size = torch.tensor([pictures.shape[3], pictures.shape[2]], device=boxes.device)
+    grid = torch.stack(torch.broadcast_tensors(x[:, :, None], y[..., None]), -1)  # T K side side 2
+    found = F.grid_sample(pictures, (2 * grid / size - 1).flatten(1, 2), align_corners=False)
+    return found.unflatten(2, (K, side)).transpose(1, 2)

@@ -225,7 +225,7 @@ def simulate(out: str | Path, release: Release, processes: int | None = None) ->
     stands = next((json.loads(path.read_text()) for path in (manifest, unfinished) if path.is_file()), None)
     if stands is None and (out / "ntu").exists() and any((out / "ntu").iterdir()):
         raise ValueError(f"{out / 'ntu'} holds other files; choose another folder")
-    if stands is not None and {key: stands[key] for key in asked} != asked:
+    if stands is not None and {key: stands.get(key) for key in asked} != asked:
         raise ValueError(f"{out} holds a release of other parameters or code; choose another folder")
     if manifest.is_file():
         return out
@@ -247,8 +247,9 @@ def simulate(out: str | Path, release: Release, processes: int | None = None) ->
                 raise
     bar.close()
     truths = sorted((out / "ntu" / TRUTH).glob("*.json"))
-    chosen = {action.number: action.name for action, _, _ in release.performances()}
-    asked["actions"] = {str(number): chosen[number] for number in sorted(chosen)}
+    chosen = sorted({action.number: action for action, _, _ in release.performances()}.items())
+    asked["actions"] = {str(number): action.name for number, action in chosen}
+    asked["groups"] = {str(number): action.group for number, action in chosen}
     asked["fingerprint"] = fingerprint([path.read_bytes() for path in truths])
     write_whole(manifest, json.dumps(asked, indent=1))
     unfinished.unlink(missing_ok=True)

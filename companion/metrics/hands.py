@@ -1,0 +1,52 @@
+"""Scores of a reading of hands: the class within its group, and attention against the thing that decides.
+
+Letters: B clips, T frames, K hands, C classes.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+
+def scorer(groups: dict[str, Bool[Tensor, " C"]]) -> Callable:
+    """Scores for `training.measure`: in percent, one value a clip, NaN where it is not defined.
+
+    `accuracy`, `accuracy_pose` and `accuracy_rgb` of the fused scores and of each stream; `within_*`, of the
+    clips of a group: the same, when it is known that it is this group.
+
+    `on_hand`, over frames in which some hands show what decides and some do not: the share of the hands'
+    weights on those that do. Two controls: `on_hand_uniform`, equal weights, and `on_hand_shuffled`, the
+    same model given the pose of another clip. `on_frames` is the share of the frames' weights on those of
+    the action, `on_frames_uniform` that of equal weights.
+
+    Args:
+        groups: name -> its classes.
+    """
+
+    def scores(model: Callable, batch: tuple) -> dict[str, Tensor]:
+        read = model(batch.poses, batch.crops)
+        found = {}
+        for name, logits in {"": read.logits, "_pose": read.pose, "_rgb": read.rgb}.items():
+            if logits is not None:
+                found[f"accuracy{name}"] = 100.0 * (logits.argmax(-1) == batch.label)
+                for group, classes in groups.items():
+                    inside = classes.to(batch.label.device)
+                    best = logits.masked_fill(~inside, -torch.inf).argmax(-1)
+                    right = 100.0 * (best == batch.label)
+                    found[f"within_{group}{name}"] = right.where(inside[batch.label], torch.nan)
+        if read.hands is None or batch.holds is None:
+            return found
+        other = model(batch.poses.roll(1, 0), batch.crops)
+        there = batch.crops.flatten(3).amax(-1) > 0
+        usable = batch.holds.any(-1) & (there & ~batch.holds).any(-1)
+        kinds = {"": read.hands, "_shuffled": other.hands, "_uniform": there / there.sum(-1, keepdim=True)}
+        for name, weights in kinds.items():
+            share = (weights * batch.holds).sum(-1) * usable
+            found[f"on_hand{name}"] = 100 * share.nan_to_num().sum(1) / usable.sum(1)
+        found["on_frames"] = 100 * (read.frames * batch.frames).sum(1)
+        found["on_frames_uniform"] = 100 * batch.frames.float().mean(1)
+        return found
+
+    return scores
