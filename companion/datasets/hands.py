@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,7 @@ class Clips(NamedTuple):
     poses: Float[Tensor, "B T M J 3"]
     seen: Bool[Tensor, "B T M J"]
     label: Int[Tensor, " B"]
-    crops: UInt8[Tensor, "B T K 3 S S"]
+    hands: UInt8[Tensor, "B T K 3 S S"] | Float[Tensor, "B T K D"]  # crops, or what `Hands.see` made of them
     group: Bool[Tensor, "B C"] | None = None  # the classes of the clip's group, where there are groups
     holds: Bool[Tensor, "B T K"] | None = None  # the crop shows what decides, in the frames of the action
     frames: Bool[Tensor, "B T"] | None = None  # of the action
@@ -116,27 +116,38 @@ class Hands(Dataset):
         """Draw what this epoch shows of each clip."""
         self.body.set_epoch(epoch)
 
+    @torch.no_grad()
+    def see(self, net: Callable) -> None:
+        """From now on give what a network sees of the crops instead of the crops.
+
+        Args:
+            net: crops n K 3 S S to features n K D.
+        """
+        self.crops = torch.cat([net(part) for part in self.crops.split(1000)])
+
     def __getitems__(self, indices: Sequence[int]) -> Clips:
         i = torch.as_tensor(indices)
-        body = self.body.__getitems__(self.kept[i])
+        body = self.body.__getitems__(self.kept[i].tolist())
         within = self.body.within(self.kept[i]).round().long()
         at = self.first[i, None] + within
         batch = Clips(body.poses, body.seen, body.label, self.crops[at][:, :, : self.hands])
         if self.truth is None:
             return batch
-        shown = torch.stack([self.shown(n, t) for n, t in zip(indices, within, strict=True)])
-        return batch._replace(group=self.group[body.label], holds=shown, frames=body.frames)
+        truth = [self.shown(n, t) for n, t in zip(indices, within, strict=True)]
+        holds, during = (torch.stack(column) for column in zip(*truth, strict=True))
+        return batch._replace(group=self.group[body.label], holds=holds, frames=during)
 
-    def shown(self, index: int, frames: Int[Tensor, " T"]) -> Bool[Tensor, "T K"]:
-        """Which crops have the middle of the thing that decides in them, while it decides and is visible."""
+    def shown(self, index: int, frames: Int[Tensor, " T"]) -> tuple[Bool[Tensor, "T K"], Bool[Tensor, " T"]]:
+        """In which crops the middle of what decides is visible, in frames of the action; and these frames."""
         truth = self.truth[index]
         box, visible = (torch.tensor(truth[name])[frames] for name in ("box", "visible"))
         scale = ntu.SIZE[0] / truth["size"][0]
         middle = scale * (box[:, :2] + box[:, 2:]) / 2
         first, end = truth["frames"]
-        decides = (frames >= first) & (frames < end) & (visible > 0.3)
+        during = (frames >= first) & (frames < end)
         centres = self.centres[self.first[index] + frames][:, : self.hands]
-        return ((middle[:, None] - centres).abs() < self.width / 2).all(-1) & decides[:, None]
+        inside = ((middle[:, None] - centres).abs() < self.width / 2).all(-1)
+        return inside & (during & (visible > 0.3))[:, None], during
 
     def __getitem__(self, index: int) -> Clips:
         return Clips(*(field if field is None else field[0] for field in self.__getitems__([index])))
@@ -159,7 +170,7 @@ def keep(files: Sequence[Path], crop: int, side: int, limit: int) -> Store:
     stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path in both for stat in [path.stat()]]
     parts = [*(Path(path).read_bytes() for path in code), json.dumps([stats, crop, side]).encode()]
     source = fingerprint(parts)
-    stem = f"hands.{fingerprint(os.path.commonpath(files).encode())}"
+    stem = f"hands-{crop}-{side}.{fingerprint(os.path.commonpath(files).encode())}"
     path = REPOSITORY / scratch() / "cache" / f"{stem}.{source}.safetensors"
     if not path.is_file():
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:

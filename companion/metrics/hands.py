@@ -26,7 +26,7 @@ def scorer(groups: dict[str, Bool[Tensor, " C"]]) -> Callable:
     """
 
     def scores(model: Callable, batch: tuple) -> dict[str, Tensor]:
-        read = model(batch.poses, batch.crops)
+        read = model(batch.poses, batch.hands)
         found = {}
         for name, logits in {"": read.logits, "_pose": read.pose, "_rgb": read.rgb}.items():
             if logits is not None:
@@ -38,8 +38,8 @@ def scorer(groups: dict[str, Bool[Tensor, " C"]]) -> Callable:
                     found[f"within_{group}{name}"] = right.where(inside[batch.label], torch.nan)
         if read.hands is None or batch.holds is None:
             return found
-        other = model(batch.poses.roll(1, 0), batch.crops)
-        there = batch.crops.flatten(3).amax(-1) > 0
+        other = model(batch.poses.roll(1, 0), batch.hands)
+        there = batch.hands.flatten(3).amax(-1) > 0
         usable = batch.holds.any(-1) & (there & ~batch.holds).any(-1)
         kinds = {"": read.hands, "_shuffled": other.hands, "_uniform": there / there.sum(-1, keepdim=True)}
         for name, weights in kinds.items():

@@ -14,9 +14,9 @@ accelerations of the joints, p' from how much they move, and GRU states are pool
 In both the streams are fused late, by the sum of their scores, and trained one after the other: the pose
 stream first; then it rests.
 
-Differences: v comes from a small network that is trained here, not from a frozen Inception-v3. The paper does
-not say how the weights p_t of PoseConditioned are normalised ("sigmoid activation"): here hidden units are
-sigmoids, and weights sum to 1.
+Differences: v comes from a small network that is first trained alone on crops and then rests (`Crops`),
+instead of an Inception-v3 with ImageNet weights. The paper does not say how the weights p_t of
+PoseConditioned are normalised ("sigmoid activation"): here hidden units are sigmoids, and weights sum to 1.
 
 Letters: B clips, T frames, M bodies, J joints, K = 2 M hands, S side of a crop, D what is seen of a crop,
 F pose features, H state, C classes.
@@ -27,7 +27,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -39,34 +39,54 @@ from companion.skeleton import Skeleton
 class Read(NamedTuple):
     """What the model says, and what it attended to; None where it has no such thing."""
 
-    logits: Float[Tensor, "B C"]  # the sum of the streams'
-    pose: Float[Tensor, "B C"]
+    logits: Float[Tensor, "B C"]  # of several streams the sum
+    pose: Float[Tensor, "B C"] | None = None
     rgb: Float[Tensor, "B C"] | None = None
     hands: Float[Tensor, "B T K"] | None = None  # weights, summing to 1 in each frame
     frames: Float[Tensor, "B T"] | None = None  # weights, summing to 1
 
 
-class Glimpse(nn.Module):
-    """What three convolutions and a linear layer see of a crop; nothing of a black one, which is none."""
+class Crops(nn.Module):
+    """What is to be seen of single crops: the class, from some crops of the clip, wherever they come from.
 
-    def __init__(self, side: int, features: int, maps: Sequence[int] = (16, 32, 64)) -> None:
+    A crop is cut into patches of 4 x 4 samples, which one more convolution and a linear layer join. The
+    scores of a clip are the mean over its crops. Only what `see` gives is used later.
+
+    Args:
+        side: S, a multiple of 4.
+        seen: D.
+        taken: crops of each clip that a training step looks at.
+    """
+
+    def __init__(self, side: int, classes: int, seen: int = 64, taken: int = 16) -> None:
         super().__init__()
-        widths = [3, *maps]
-        self.see = nn.Sequential(
-            *(
-                layer
-                for a, b in zip(widths, maps, strict=False)
-                for layer in (nn.Conv2d(a, b, 3, 2, 1), nn.GroupNorm(8, b), nn.ReLU())
-            ),
-            nn.Flatten(),
-            nn.Linear(maps[-1] * (-(-side // 2 ** len(maps))) ** 2, features),
-            nn.ReLU(),
-        )
+        self.glimpse = nn.Sequential(
+            nn.Conv2d(3, 32, 4, 4), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.Flatten(),
+            nn.Linear(64 * (side // 4 - 2) ** 2, seen), nn.ReLU(),
+        )  # fmt: skip
+        self.dropout, self.classify, self.taken = nn.Dropout(0.3), nn.Linear(seen, classes), taken
 
-    def forward(self, crops: UInt8[Tensor, "B T K 3 S S"]) -> Float[Tensor, "B T K D"]:
-        there = crops.flatten(3).amax(-1) > 0
-        seen = self.see(crops[there].float() / 127.5 - 1)
-        return seen.new_zeros(*there.shape, seen.shape[-1]).masked_scatter(there[..., None], seen)
+    def see(
+        self, crops: UInt8[Tensor, "*n 3 S S"], which: Bool[Tensor, "*n"] | None = None
+    ) -> Float[Tensor, "*n D"]:
+        """Of each crop, or of some; zero of the others and of black ones, where there was no hand."""
+        which = present(crops) if which is None else which
+        seen = self.glimpse(crops[which].float() / 127.5 - 1)
+        return seen.new_zeros(*which.shape, seen.shape[-1]).masked_scatter(which[..., None], seen)
+
+    def forward(self, poses: Float[Tensor, "B T M J 3"], crops: UInt8[Tensor, "B T K 3 S S"]) -> Read:
+        which = present(crops)
+        if self.training:
+            drawn = torch.rand(which.shape, device=crops.device) * which
+            least = drawn.flatten(1).topk(min(self.taken, drawn[0].numel())).values[:, -1]
+            which = which & (drawn >= least[:, None, None])
+        scores = self.classify(self.dropout(self.see(crops, which))) * which[..., None]
+        return Read(scores.sum((1, 2)) / which.sum((1, 2))[:, None].clamp_min(1))
+
+
+def present(crops: UInt8[Tensor, "*n 3 S S"]) -> Bool[Tensor, "*n"]:
+    """Which crops are not black."""
+    return crops.flatten(-3).amax(-1) > 0
 
 
 class PoseConditioned(nn.Module):
@@ -84,7 +104,6 @@ class PoseConditioned(nn.Module):
         frames: int,
         features: int,
         classes: int,
-        side: int,
         seen: int = 64,
         units: int = 128,
         read: str = "attention",
@@ -93,7 +112,6 @@ class PoseConditioned(nn.Module):
     ) -> None:
         super().__init__()
         self.read, self.conditions = read, conditions
-        self.glimpse = Glimpse(side, seen)
         inputs = units * ("state" in conditions) + features * ("pose" in conditions)
         self.where = mlp(inputs, 256, hands, nn.Sigmoid()) if read == "attention" else None
         self.cell = nn.LSTMCell(seen * (hands if read == "concat" else 1), units)
@@ -105,9 +123,8 @@ class PoseConditioned(nn.Module):
         self,
         poses: Float[Tensor, "B T M J 3"],
         s: Float[Tensor, "B F"],
-        crops: UInt8[Tensor, "B T K 3 S S"],
+        v: Float[Tensor, "B T K D"],
     ) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B T K"], Float[Tensor, "B T"]]:
-        v = self.glimpse(crops)
         B, T, K, _ = v.shape
         h = c = v.new_zeros(B, self.cell.hidden_size)
         weights, states = [], []
@@ -134,15 +151,12 @@ class STAHands(nn.Module):
         self,
         hands: int,
         frames: int,
-        features: int,
         classes: int,
-        side: int,
         coordinates: int,
         seen: int = 64,
         units: int = 128,
     ) -> None:
         super().__init__()
-        self.glimpse = Glimpse(side, seen)
         self.where = mlp(3 * coordinates, 256, hands, nn.ReLU())
         self.core = nn.GRU(seen, units, batch_first=True)
         self.when = mlp(2 * frames, 32, frames, nn.ReLU())
@@ -155,11 +169,11 @@ class STAHands(nn.Module):
         self,
         poses: Float[Tensor, "B T M J 3"],
         s: Float[Tensor, "B F"],
-        crops: UInt8[Tensor, "B T K 3 S S"],
+        v: Float[Tensor, "B T K D"],
     ) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B T K"], Float[Tensor, "B T"]]:
         speed, change = pose.derivatives(poses)
         p = self.where(torch.cat([x.flatten(2) for x in (poses, speed, change)], -1)).softmax(-1)
-        h, _ = self.core(torch.einsum("btk,btkd->btd", p, self.glimpse(crops)))
+        h, _ = self.core(torch.einsum("btk,btkd->btd", p, v))
         moves = torch.stack([x.norm(dim=-1).sum((2, 3)) for x in (speed, change)], -1)
         when = self.when(moves.flatten(1)).softmax(-1)
         return self.classify(self.dropout(torch.einsum("bt,btu->bu", when, h))), p, when
@@ -178,39 +192,50 @@ class DeepGRU(nn.Module):
         return self.core(poses.flatten(2))[0].mean(1)
 
 
+class PoseStream(nn.Module):
+    """A pose network by itself; `net` has `features`, `dropout` and `classify`."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def read(self, poses: Float[Tensor, "B T M J 3"]) -> tuple[Float[Tensor, "B F"], Float[Tensor, "B C"]]:
+        """s, and the scores."""
+        s = self.net.features(poses)
+        return s, self.net.classify(self.net.dropout(s))
+
+    def forward(self, poses: Float[Tensor, "B T M J 3"], v: Tensor) -> Read:
+        _, scores = self.read(poses)
+        return Read(scores, scores)
+
+
 class Streams(nn.Module):
-    """A pose stream and an RGB stream, trained one after the other, fused by the sum of their scores.
+    """An RGB stream beside a pose stream that rests, fused by the sum of their scores.
 
     Args:
-        pose: has `features`, `dropout` and `classify`.
-        rgb: see `PoseConditioned.forward`; None leaves the pose stream alone.
-        first: share of the training that the pose stream has for itself.
+        pose: trained.
+        rgb: see `PoseConditioned.forward`.
     """
 
-    def __init__(self, pose: nn.Module, rgb: nn.Module | None, first: float = 0.4) -> None:
+    def __init__(self, pose: PoseStream, rgb: nn.Module) -> None:
         super().__init__()
-        self.pose, self.rgb, self.first = pose, rgb, first if rgb is not None else 1.0
-        self.anneal(0.0)
+        self.pose, self.rgb = pose.requires_grad_(False), rgb
 
-    def anneal(self, done: float) -> None:
-        """Whose turn it is when the share `done` of the training is over."""
-        self.turn = "pose" if done < self.first else "rgb"
-        self.pose.requires_grad_(self.turn == "pose")
-        self.pose.train(self.training and self.turn == "pose")
+    def train(self, mode: bool = True) -> "Streams":
+        super().train(mode)
+        self.pose.eval()
+        return self
 
-    def forward(self, poses: Float[Tensor, "B T M J 3"], crops: UInt8[Tensor, "B T K 3 S S"]) -> Read:
-        s = self.pose.features(poses)
-        scores = self.pose.classify(self.pose.dropout(s))
-        if self.rgb is None or (self.training and self.turn == "pose"):
-            return Read(scores, scores)
-        rgb, hands, frames = self.rgb(poses, s.detach(), crops)
+    def forward(self, poses: Float[Tensor, "B T M J 3"], v: Float[Tensor, "B T K D"]) -> Read:
+        s, scores = self.pose.read(poses)
+        rgb, hands, frames = self.rgb(poses, s, v)
         return Read(scores + rgb, scores, rgb, hands, frames)
 
 
 def objective(model: nn.Module, batch: tuple) -> Float[Tensor, ""]:
-    """What `training.fit` lowers: the cross-entropy of the stream whose turn it is."""
-    read = model(batch.poses, batch.crops)
-    return F.cross_entropy(read.pose if read.rgb is None else read.rgb, batch.label)
+    """What `training.fit` lowers: the cross-entropy of what learns, the RGB stream where there is one."""
+    read = model(batch.poses, batch.hands)
+    return F.cross_entropy(read.logits if read.rgb is None else read.rgb, batch.label)
 
 
 def mlp(inputs: int, hidden: int, outputs: int, act: nn.Module) -> nn.Sequential:
@@ -224,58 +249,51 @@ RGB = {  # variants of PoseConditioned
     "concat": {"read": "concat", "temporal": False},
     "spatial": {"temporal": False},
     "temporal": {"read": "sum"},
-    "state": {"conditions": ("state",)},
-    "pose": {"conditions": ("pose",)},
+    "by-state": {"conditions": ("state",)},
+    "by-pose": {"conditions": ("pose",)},
 }
 
 
-def reordered(tree: Skeleton, order: str) -> Skeleton:
-    """The tree with another order of joints for the pose network (BMVC 2018, Table 3).
+def pose_stream(
+    order: str, tree: Skeleton, bodies: int, classes: int, frames: int, features: int = 256
+) -> PoseStream:
+    """The pose network of PoseConditioned, by the order of its joints (BMVC 2018, Table 3).
 
     Args:
-        order: tour (each bone forth and back), once (the same without double entries), or random.
-    """
-    other = replace(tree)
-    if order == "once":
-        other.__dict__["tour"] = tuple(dict.fromkeys(tree.tour))
-    elif order == "random":
-        other.__dict__["tour"] = tuple(torch.randperm(len(tree)).tolist())
-    return other
-
-
-def build(
-    variant: str,
-    tree: Skeleton,
-    bodies: int,
-    classes: int,
-    frames: int,
-    side: int,
-    features: int = 256,
-    first: float = 0.4,
-    **options: object,
-) -> Streams:
-    """The model that records and tables call `variant`.
-
-    pose-tour, pose-once, pose-random    the pose stream alone, by the order of joints
-    hands                                PoseConditioned, and its parts: see `RGB`
-    sta-hands                            STAHands with its DeepGRU
-
-    Args:
+        order: tour (each bone forth and back), once (the same without double entries), or random; or gru,
+            the pose network of STAHands.
         features: F; the paper has 1024.
+    """
+    if order == "gru":
+        return PoseStream(DeepGRU(3 * bodies * len(tree), classes))
+    tours = {
+        "tour": tree.tour,
+        "once": tuple(dict.fromkeys(tree.tour)),
+        "random": tuple(torch.randperm(len(tree)).tolist()),
+    }
+    if order not in tours:
+        raise ValueError(f"unknown order {order!r}; choose one of {', '.join(tours)}, gru")
+    other = replace(tree)
+    other.__dict__["tour"] = tours[order]  # what the cached property would hold
+    return PoseStream(PoseConvNet(other, bodies, classes, frames, features))
+
+
+def streams(
+    variant: str, pose: PoseStream, hands: int, frames: int, classes: int, **options: object
+) -> Streams:
+    """The RGB stream that records and tables call `variant`, beside a trained pose stream.
+
+    hands       PoseConditioned; `RGB` lists what is left of it without its parts
+    sta-hands   STAHands, whose pose stream has the order gru
 
     Raises:
         ValueError: an unknown variant.
     """
-    coordinates, K = 3 * bodies * len(tree), 2 * bodies
+    classify = pose.net.classify
     if variant == "sta-hands":
-        rgb = STAHands(K, frames, 150, classes, side, coordinates, **options)
-        return Streams(DeepGRU(coordinates, classes), rgb, first)
-    kind, _, order = variant.partition("-")
-    if variant not in RGB and (kind != "pose" or order not in ORDERS):
-        known = [*(f"pose-{order}" for order in ORDERS), *RGB, "sta-hands"]
-        raise ValueError(f"unknown variant {variant!r}; choose one of {', '.join(known)}")
-    net = PoseConvNet(reordered(tree, order or "tour"), bodies, classes, frames, features)
-    if order:
-        return Streams(net, None)
-    rgb = PoseConditioned(K, frames, features, classes, side, **{**RGB[variant], **options})
-    return Streams(net, rgb, first)
+        rgb = STAHands(hands, frames, classes, pose.net.core.input_size, **options)
+    elif variant in RGB:
+        rgb = PoseConditioned(hands, frames, classify.in_features, classes, **{**RGB[variant], **options})
+    else:
+        raise ValueError(f"unknown variant {variant!r}; choose one of {', '.join(RGB)}, sta-hands")
+    return Streams(pose, rgb)

@@ -97,8 +97,8 @@ def cup() -> Shapes:
 def toothbrush() -> Shapes:
     """A green stick with a white head."""
     return join(
-        capsule((0.13, 0, 0), (-0.03, 0, 0), 0.016, (40, 190, 70)),
-        capsule((-0.05, 0, 0), (-0.11, 0, 0), 0.024, WHITE),
+        capsule((0.13, 0, 0), (-0.03, 0, 0), 0.02, (40, 190, 70)),
+        capsule((-0.05, 0, 0), (-0.11, 0, 0), 0.03, WHITE),
     )
 
 

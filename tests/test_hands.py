@@ -1,0 +1,140 @@
+"""Crops around hands: where they are cut, what is left out, and what shows the thing that decides."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from companion import video
+from companion.clips import DamagedClip
+from companion.datasets import hands, ntu
+from companion.datasets.hands import Hands
+from companion.datasets.simulator import release
+from companion.datasets.simulator.release import Release
+from companion.ops.crop import cut
+
+SMALL = Release(groups=("chest", "context"), subjects=3, cameras=1, frames=10, height=90)
+
+
+@pytest.fixture(scope="module")
+def root():
+    return release.stored(SMALL)
+
+
+def data(root, split="train", **options):
+    return Hands("simulated", split, "cross_subject", root=root, frames=6, **options)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_cut_is_what_bilinear_reading_gives(seed):
+    rng = np.random.default_rng(seed)
+    picture = torch.from_numpy(rng.random((1, 2, 9, 12)).astype(np.float32))
+    x0, y0 = rng.uniform(-4, 8, 2)
+    box = torch.tensor([[[x0, y0, x0 + 5, y0 + 5]]])
+    got = cut(picture, box.float(), 4)[0, 0]
+    padded = np.zeros((2, 30, 30))
+    padded[:, 10:19, 10:22] = picture[0]
+    for i in range(4):
+        for j in range(4):
+            y, x = y0 + (i + 0.5) * 5 / 4 - 0.5 + 10, x0 + (j + 0.5) * 5 / 4 - 0.5 + 10
+            r, c = int(y), int(x)
+            a, b = y - r, x - c
+            want = (1 - a) * ((1 - b) * padded[:, r, c] + b * padded[:, r, c + 1])
+            want += a * ((1 - b) * padded[:, r + 1, c] + b * padded[:, r + 1, c + 1])
+            np.testing.assert_allclose(got[:, i, j], want, atol=1e-5)
+
+
+def test_whole_pixels_are_copied():
+    picture = torch.arange(48.0).view(1, 1, 6, 8)
+    torch.testing.assert_close(
+        cut(picture, torch.tensor([[[2.0, 1, 5, 4]]]), 3)[0, 0], picture[0, :, 1:4, 2:5]
+    )
+
+
+def test_a_batch_has_the_crops_of_the_frames_that_the_skeleton_shows(root):
+    test = data(root, "test")
+    batch = test.__getitems__([2, 0])
+    assert batch.hands.shape == (2, 6, 2, 3, 24, 24) and batch.poses.shape == (2, 6, 1, 25, 3)
+    path = next(path for path in ntu.files(root) if path.stem == test.names[2])
+    at = np.linspace(0, ntu.read_skeleton(path).frames - 1, 6).round().astype(int)
+    pictures = torch.from_numpy(video.read(ntu.video(path), at.tolist())).permute(0, 3, 1, 2).float()
+    places, given = ntu.pixels(path)
+    for k, joint in enumerate(hands.HANDS):
+        centre = torch.from_numpy(places[at, 0, joint]).float() / 12  # 1080 to 90 rows
+        want = cut(pictures, torch.cat([centre - 100 / 12, centre + 100 / 12], -1)[:, None], 24)[:, 0]
+        want[~torch.from_numpy(given[at, 0, joint])] = 0
+        assert (batch.hands[0, :, k].float() - want).abs().max() <= 0.51
+
+
+def test_held_things_are_in_a_crop_and_those_pointed_at_are_not(root):
+    train = data(root)
+    batch = train.__getitems__(range(len(train)))
+    shares = {"chest": [], "context": []}
+    for n, truth in enumerate(train.truth):
+        during = batch.frames[n]
+        shares[truth["group"]] += batch.holds[n].any(-1)[during].tolist()
+        assert not batch.holds[n][~during].any()
+    assert np.mean(shares["chest"]) > 0.7 and np.mean(shares["context"]) < 0.2
+
+
+def test_a_group_is_the_classes_that_share_their_motion(root):
+    train = data(root)
+    assert train.classes[:2] == ("reading", "writing")
+    rows = {tuple(row.tolist()) for row in train.group}
+    assert len(rows) == 2 and (train.group.sum(1) == 3).all()
+
+
+def test_what_a_network_sees_takes_the_place_of_the_crops(root):
+    train = data(root)
+    before = train.__getitems__([0, 1]).hands
+    train.see(lambda crops: crops.float().mean((-1, -2)))
+    after = train.__getitems__([0, 1]).hands
+    torch.testing.assert_close(after, before.float().mean((-1, -2)))
+
+
+def damaged(root, tmp_path, change):
+    shutil.copytree(root / "ntu", tmp_path / "ntu")
+    path = ntu.video(ntu.files(tmp_path)[0])
+    change(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda path: path.unlink(), "no file .*_rgb.avi"),
+        (lambda path: path.write_bytes(path.read_bytes()[:300]), "_rgb.avi"),
+        (lambda path: path.write_bytes(b""), "_rgb.avi: frame 0 cannot be decoded"),
+        (
+            lambda path: shutil.copy(other(path), path),
+            "_rgb.avi has .* frames, its skeleton .*; download both again",
+        ),
+    ],
+)
+def test_a_damaged_video_is_refused_or_left_out(root, tmp_path, change, sentence):
+    path = damaged(root, tmp_path, change)
+    with pytest.raises((DamagedClip, FileNotFoundError), match=sentence):
+        data(tmp_path)
+    with pytest.warns(UserWarning, match="1 videos are left out"):
+        train = data(tmp_path, strict=False)
+    assert len(train.damaged) == 1 and len(train) == len(data(root)) - 1
+    assert path.stem.removesuffix("_rgb") not in train.names
+
+
+def other(path):
+    """A video of another length."""
+    files = ntu.files(path.parents[2])
+    lengths = [ntu.read_skeleton(file).frames for file in files]
+    return next(ntu.video(file) for file, n in zip(files, lengths, strict=True) if n != lengths[0])
+
+
+def test_too_many_crops_are_refused(root):
+    with pytest.raises(ValueError, match="GiB; choose a smaller side, or a larger limit"):
+        data(root, side=20, limit=100_000)
+
+
+def test_crops_are_cut_once(root, monkeypatch):
+    one = data(root, side=16)
+    monkeypatch.setattr(hands, "crops_of", None)
+    assert data(root, side=16).fingerprint == one.fingerprint
