@@ -1,4 +1,6 @@
-"""The command line: `companion doctor`, `companion data check NAME ROOT`, `companion tables`."""
+"""The command line: `companion doctor`, `companion data check NAME ROOT`, `companion data simulate OUT`,
+`companion tables`.
+"""
 
 import os
 import platform
@@ -56,6 +58,36 @@ def check(name: str, root: Annotated[Path | None, typer.Argument()] = None) -> N
         typer.echo(f"{name}: {checks()[name](root)}")
     except (OSError, ValueError) as error:
         raise refuse(error) from None
+
+
+@data.command()
+def simulate(
+    out: Path,
+    groups: Annotated[
+        str, typer.Option(help="Of actions, with commas: motion,chest,face,context,pair.")
+    ] = "",
+    subjects: Annotated[int, typer.Option(help="People, at most 40.")] = 16,
+    cameras: Annotated[int, typer.Option(help="1 to 3, at once.")] = 3,
+    repetitions: Annotated[int, typer.Option(help="Of each action by each person.")] = 1,
+    frames: Annotated[int, typer.Option(help="Of a clip at least, ten a second.")] = 24,
+    height: Annotated[int, typer.Option(help="Of the videos, 16:9; 0: skeletons only.")] = 90,
+    seed: int = 0,
+    processes: Annotated[int | None, typer.Option(help="Default: one a core.")] = None,
+) -> None:
+    """Write a simulated release of NTU RGB+D into OUT/ntu; a call that was interrupted goes on."""
+    from companion.datasets.simulator.release import Release, simulate
+
+    try:
+        chosen = {"groups": tuple(groups.split(","))} if groups else {}
+        release = Release(
+            subjects=subjects, cameras=cameras, repetitions=repetitions, frames=frames, height=height,
+            seed=seed, **chosen,
+        )  # fmt: skip
+        simulate(out, release, processes)
+    except (OSError, ValueError) as error:
+        raise refuse(error) from None
+    clips = len(release.performances()) * cameras
+    typer.echo(f"{clips} clips in {out / 'ntu'}; use it with -p source simulated -p root {out}")
 
 
 def checks(read: bool = True) -> dict[str, Callable]:
