@@ -218,6 +218,24 @@ def measure(
     return record, model, losses
 
 
+def part(
+    run: records.Run, params: dict, build: Callable[[], nn.Module], data: Dataset, loss: Step
+) -> nn.Module:
+    """What several runs build on, ready to rest: trained once on this machine, and kept as a checkpoint.
+
+    Args:
+        run: whose variant is the part's name.
+        params: with the options of `fit` under "fit"; or "weights", a file in the repository to load instead.
+    """
+    seed_everything(run.seed)
+    model = build()
+    if "weights" in params:
+        load_checkpoint(records.REPOSITORY / params["weights"], model)
+    else:
+        fit(model, data, loss, seed=run.seed, checkpoint=records.checkpoint(run, params), **params["fit"])
+    return model.eval()
+
+
 def watched() -> bool:
     """Is somebody looking: a terminal, or JupyterLab (which names its session), but not papermill."""
     return sys.stderr.isatty() or "JPY_SESSION_NAME" in os.environ

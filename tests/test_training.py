@@ -224,3 +224,29 @@ def test_weights_of_other_code_are_not_taken_up(out, monkeypatch):
     monkeypatch.setattr(records, "code", lambda: {"companion/models/ram.py": "other"})
     with pytest.raises(AssertionError, match="something was trained"):
         measured(out, never)
+
+
+def test_a_part_is_trained_once_or_loaded(out):
+    """By the next call from its checkpoint, and from a file of weights without any."""
+    data = Digits("digits", "validation")
+    run, build = records.Run("n", "digits", variant="part"), partial(ram.FullyConnected, 28, 32)
+    params = {"fit": {"epochs": 2, "lr": 0.01}}
+    model = training.part(run, params, build, data, ram.objective)
+    assert not model.training
+    again = training.part(run, params, build, data, never)
+    assert training.weights_fingerprint(again) == training.weights_fingerprint(model)
+    weights = {"weights": records.checkpoint(run, params)}
+    loaded = training.part(records.Run("n", "digits", seed=7), weights, build, data, never)
+    assert training.weights_fingerprint(loaded) == training.weights_fingerprint(model)
+
+
+def test_a_score_that_a_sample_does_not_have_does_not_count(out):
+    def half(model, batch):
+        values = ram.F.one_hot(batch.label, 10)[:, 0].float()
+        return {"zeros": values.where(values > 0, float("nan"))}
+
+    data = Digits("digits", "validation")
+    params = {"fit": {"epochs": 1, "lr": 0.01}}
+    run, build = records.Run("n", "digits", variant="fc-32"), partial(ram.FullyConnected, 28, 32)
+    record, _, _ = training.measure(run, params, build, data, data, ram.objective, half, out=out)
+    assert record["metrics"]["zeros"] == 1
