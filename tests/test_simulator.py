@@ -238,6 +238,23 @@ def test_the_truth_names_box_hands_and_joints(small):
             assert not box.any()
 
 
+def test_all_things_of_a_group_are_always_in_the_picture():
+    """So which things are there says nothing; and what decides is at most 2 % of it."""
+    for seed in range(3):
+        rng = np.random.default_rng([7, seed])
+        for action in actions.ACTIONS:
+            if action.thing:
+                who = body.person(rng), body.person(rng)
+                done = actions.perform(action, who, 12, rng)
+                for degrees in release.CAMERAS:
+                    view = scene.camera(degrees, rng)
+                    film = scene.film(action, who, done, view, 90, 160, rng, rng)
+                    assert set(film.shown) == set(actions.things(action.group))
+                    if action.group != "pair":
+                        assert min(share.min() for share in film.shown.values()) > 0
+                        assert film.shown[action.thing].max() < 0.021
+
+
 def test_the_number_of_processes_changes_no_byte(small, tmp_path):
     assert contents(release.simulate(tmp_path, SMALL, processes=2)) == contents(small)
 

@@ -1,8 +1,5 @@
 """Crops around the hands of people, beside their skeletons: NTU's videos, real or simulated.
 
-    simulated   written by `companion.datasets.simulator`, where no root is given the release QUICK
-    ntu         the real ones
-
 The crops of all frames are cut once and kept in one memory-mapped file, which is made anew when the release
 or the code that cuts changes.
 
@@ -36,7 +33,6 @@ from companion.files import REPOSITORY, fingerprint, scratch, write_whole
 from companion.ops.crop import cut
 
 HANDS = ntu.TREE.index("hand_left"), ntu.TREE.index("hand_right")
-QUICK = release.Release(subjects=20, cameras=1)
 
 
 class Clips(NamedTuple):
@@ -57,7 +53,7 @@ class Hands(Dataset):
     Args:
         source: simulated or ntu.
         split, protocol, fold, seed, strict: as of `Skeletons`, as are the `drawn` options.
-        root: the folder that contains `ntu`; default $COMPANION_DATA, or QUICK for simulated clips.
+        root: the folder that contains `ntu`; default $COMPANION_DATA.
         crop: width of the square around a hand, in pixels of the full 1920 x 1080.
         side: S.
         limit: bytes that the crops of the release may take.
@@ -83,8 +79,6 @@ class Hands(Dataset):
         limit: int = 4 << 30,
         **drawn: object,
     ) -> None:
-        if source == "simulated" and root is None:
-            root = release.stored(QUICK)
         self.body = Skeletons(source, split, protocol, fold, seed, root, strict=strict, **drawn)
         files = ntu.files(root)
         about = release.manifest(files)
@@ -97,6 +91,7 @@ class Hands(Dataset):
         place = {path.stem: n for n, path in enumerate(files)}
         self.kept = torch.tensor([i for i, name in enumerate(self.body.names) if name not in store.damaged])
         self.names = [self.body.names[i] for i in self.kept]
+        self.paths = [files[place[name]] for name in self.names]
         number = torch.tensor([place[name] for name in self.names])
         self.first, self.crops, self.centres = store.first[number], store.crops, store.centres
         self.classes, self.label = self.body.classes, self.body.label[self.kept]
@@ -148,6 +143,23 @@ class Hands(Dataset):
         centres = self.centres[self.first[index] + frames][:, : self.hands]
         inside = ((middle[:, None] - centres).abs() < self.width / 2).all(-1)
         return inside & (during & (visible > 0.3))[:, None], during
+
+    def film(
+        self, index: int
+    ) -> tuple[UInt8[Tensor, "T H W 3"], Float[Tensor, "T K 2"], Float[Tensor, "T 4"] | None]:
+        """To look at: the pictures of a batch's clip, and on them the hands and the box of what decides.
+
+        In pixels; NaN where there is none.
+        """
+        frames = self.body.within(self.kept[[index]])[0].round().long()
+        pictures = torch.from_numpy(video.read(ntu.video(self.paths[index]), frames.tolist()))
+        scale = pictures.shape[1] / ntu.SIZE[0]
+        hands = scale * self.centres[self.first[index] + frames][:, : self.hands]
+        hands = hands.where(hands.isfinite(), torch.nan)
+        if self.truth is None:
+            return pictures, hands, None
+        box = torch.tensor(self.truth[index]["box"])[frames]
+        return pictures, hands, box.where(box.any(-1, keepdim=True), torch.nan)
 
     def __getitem__(self, index: int) -> Clips:
         return Clips(*(field if field is None else field[0] for field in self.__getitems__([index])))

@@ -82,7 +82,7 @@ ACTIONS = (
     ),
     Action(24, "kicking something", "motion", (Motion("hip_right", "x", -75),)),
     Action(35, "nod head/bow", "motion", (Motion("spine_mid", "x", 50), Motion("neck", "x", 20))),
-    Action(38, "salute", "motion", (Motion("shoulder_right", "z", -85), Motion("elbow_right", "z", -135))),
+    Action(38, "salute", "motion", (Motion("shoulder_right", "z", -85), Motion("elbow_right", "z", -150))),
     Action(
         40,
         "cross hands in front",

@@ -20,6 +20,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import product, repeat
@@ -28,7 +29,7 @@ from pathlib import Path
 import av
 import numpy as np
 from jaxtyping import Float, UInt8
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from companion import skeleton
 from companion.datasets.simulator import actions, body, render, scene, things
@@ -60,7 +61,7 @@ class Release:
         ValueError: a number that is no release; the sentence names it.
     """
 
-    groups: tuple[str, ...] = actions.GROUPS
+    groups: Sequence[str] = actions.GROUPS
     subjects: int = 16
     cameras: int = 3
     repetitions: int = 1
@@ -69,6 +70,7 @@ class Release:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "groups", tuple(self.groups))
         for group in self.groups:
             if group not in actions.GROUPS:
                 raise ValueError(f"unknown group {group!r}; choose of {', '.join(actions.GROUPS)}")
@@ -200,6 +202,7 @@ def perform(release: Release, out: Path, number: int) -> None:
                 "size": size,
                 "box": film.box.round(1).tolist(),
                 "visible": film.visible.round(2).tolist(),
+                "shown": {thing: share.round(5).tolist() for thing, share in film.shown.items()},
                 "hands": np.concatenate([middle - half, middle + half], -1).round(1).tolist(),
             }
         for path, content in written.items():  # they count once the truth of the clip stands

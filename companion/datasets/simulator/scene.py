@@ -17,7 +17,7 @@ from companion.datasets.simulator.render import Shapes
 from companion.datasets.simulator.things import THINGS, box, capsule, join, move, owned, plate
 from companion.skeleton import KINECT_V2 as TREE
 
-FOCAL = 1.27  # focal length of the camera as a share of the picture's height
+FOCAL = 1.22  # focal length of the camera as a share of the picture's height
 SKIN, HAIR, SHIRT, TROUSERS, SHOES = range(5)
 LIMBS = (
     ("spine_shoulder", "spine_mid", 0.125, SHIRT),
@@ -126,6 +126,7 @@ class Film(NamedTuple):
     pictures: UInt8[np.ndarray, "T H W 3"]
     box: Float[np.ndarray, "T 4"]  # x0 y0 x1 y1 of the thing that decides, in pixels; zero if there is none
     visible: Float[np.ndarray, " T"]  # the share of it that nothing hides
+    shown: dict[str, Float[np.ndarray, " T"]]  # the share of the picture in which each thing is seen
 
 
 def film(
@@ -173,16 +174,17 @@ def film(
     plateful = (grain.normal(0, 1, (height + 64, width + 64)) * grain.uniform(2, 6)).astype(np.int16)
     corners = grain.integers(0, 64, (T, 2))
     pictures = np.empty((T, height, width, 3), np.uint8)
-    boxes, visible = np.zeros((T, 4)), np.zeros(T)
+    boxes, visible, shown = np.zeros((T, 4)), np.zeros(T), np.zeros((T, M + 1 + len(done.spots)))
     for t in range(T):
         drawn, mask = render.Canvas(*(array.copy() for array in bare)), hidden.copy()
         render.draw(places[t], *shapes[1:], focal, light, *drawn, deciding, mask)
         row, column = corners[t]
         pictures[t] = render.expose(drawn.colour, plateful[row : row + height, column : column + width])
-        *corner, whole, shown = render.extent(mask, drawn.owner, deciding)
+        *corner, whole, free = render.extent(mask, drawn.owner, deciding)
         if whole:
-            boxes[t], visible[t] = np.array(corner) / render.SAMPLES, shown / whole
-    return Film(pictures, boxes, visible)
+            boxes[t], visible[t] = np.array(corner) / render.SAMPLES, free / whole
+        shown[t] = np.bincount(drawn.owner.ravel(), minlength=shown.shape[1]) / drawn.owner.size
+    return Film(pictures, boxes, visible, dict(zip(order, shown[:, M + 1 :].T, strict=False)))
 
 
 def seen(view: Camera, places: Float[np.ndarray, "*t N 9"], shapes: Shapes) -> Float[np.ndarray, "*t N 9"]:

@@ -63,9 +63,9 @@ def book() -> Shapes:
     """Open, a page to each side, a red cover behind."""
     pages = []
     for sign in (-1, 1):
-        side, middle = np.array([sign * 0.095, 0, 0.035]), np.array([sign * 0.095, 0, 0.035])
-        pages.append(plate(middle, side, 0.135 * Y, WHITE, render.LINES, (90, 90, 90)))
-        pages.append(plate(middle - 0.012 * Z, 1.04 * side, 0.14 * Y, (185, 35, 40)))
+        side, middle = np.array([sign * 0.088, 0, 0.032]), np.array([sign * 0.088, 0, 0.032])
+        pages.append(plate(middle, side, 0.125 * Y, WHITE, render.LINES, (90, 90, 90)))
+        pages.append(plate(middle - 0.012 * Z, 1.04 * side, 0.13 * Y, (185, 35, 40)))
     return join(*pages)
 
 
