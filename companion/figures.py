@@ -9,7 +9,7 @@ import pandas as pd
 import seaborn as sns
 import torch
 from IPython.display import Image, Markdown
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -144,6 +144,27 @@ def skeletons(
         axes.set(xlim=(0, 1), ylim=(1, 0), aspect="equal")
         axes.set_title(title, fontsize=9)
     return picture(figure, f"{len(titles)} clips of skeletons: {', '.join(titles)}")
+
+
+def contact_sheet(
+    titles: Sequence[str],
+    pictures: Sequence[UInt8[Tensor, "H W 3"]],
+    boxes: Sequence[Float[Tensor, "4"] | None],
+    columns: int = 4,
+) -> Image:
+    """One picture a title, with the box of what decides where there is one."""
+    rows = -(-len(titles) // columns)
+    figure = Figure(figsize=(2.7 * columns, 1.75 * rows), layout="constrained")
+    for axes in figure.subplots(rows, columns, squeeze=False).flat:
+        axes.axis("off")
+    for axes, title, pixels, box in zip(figure.axes, titles, pictures, boxes, strict=False):
+        axes.imshow(pixels.numpy())
+        axes.set_title(title, fontsize=9)
+        if box is not None and not box.isnan().any():
+            x0, y0, x1, y1 = box.tolist()
+            style = {"fill": False, "edgecolor": TRUTH, "linewidth": 1.5}
+            axes.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, **style))
+    return picture(figure, f"one picture each of {', '.join(titles)}")
 
 
 def over_time(

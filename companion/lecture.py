@@ -245,6 +245,9 @@ class Statement:
 HARD = ("05_hard_attention", "digits", "full", "cluttered-60")
 JOINTS = ("06_attention_on_joints", "sbu", "paper", "five_folds")
 ACTING = ("06_attention_on_joints", "simulated", "full", "cross_subject")
+ALONE = ("08_pose_is_not_enough", "simulated", "full", "cross_view")  # one clip a performance is tested
+DRIVEN = ("09_pose_driven_attention", "simulated", "full")
+THIRD = 100 / 3  # chance within a group, in percent
 STATEMENTS = (
     Statement(
         "chosen glimpses land on the digit more often than chance",
@@ -307,6 +310,64 @@ STATEMENTS = (
             ("uniform", "equal weights would"),
             ("shuffled", "another clip's weights would"),
         )
+    ),
+    *(
+        Statement(
+            f"within the group {group}, by construction, the pose is less than 5 points above chance",
+            *ALONE,
+            ((-1, "pose-tour", f"within_{group}"),),
+            -THIRD - 5,
+        )
+        for group in ("chest", "face", "context")
+    ),
+    *(
+        Statement(
+            f"within the group {group} crops around the hands tell more than the pose",
+            *ALONE,
+            ((1, "crops", f"within_{group}"), (-1, "pose-tour", f"within_{group}")),
+        )
+        for group in ("chest", "face", "context")
+    ),
+    *(
+        Statement(
+            f"pose and RGB together recognise more than {stream} alone",
+            *DRIVEN,
+            protocol,
+            ((1, "hands", "accuracy"), (-1, "hands", f"accuracy_{stream}")),
+        )
+        for protocol in ("cross_subject", "cross_view")
+        for stream in ("pose", "rgb")
+    ),
+    *(
+        Statement(
+            f"weight lies on the hand that shows what decides more than {than}",
+            *DRIVEN,
+            "cross_subject",
+            ((1, "hands", "on_hand"), (-1, "hands", f"on_hand_{control}")),
+        )
+        for control, than in (
+            ("uniform", "equal weights would"),
+            ("shuffled", "given another clip's pose"),
+        )
+    ),
+    Statement(
+        "attention on frames recognises more from RGB than their mean",
+        *DRIVEN,
+        "cross_subject",
+        ((1, "hands", "accuracy_rgb"), (-1, "spatial", "accuracy_rgb")),
+    ),
+    Statement(
+        "attention on hands recognises more from RGB than their sum",
+        *DRIVEN,
+        "cross_subject",
+        ((1, "spatial", "accuracy_rgb"), (-1, "sum", "accuracy_rgb")),
+    ),
+    Statement(
+        "what lies beyond the hands is not seen: within context, attention to hands is less than 5 points above chance",
+        *DRIVEN,
+        "cross_subject",
+        ((-1, "hands", "within_context_rgb"),),
+        -THIRD - 5,
     ),
 )
 

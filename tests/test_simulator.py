@@ -1,8 +1,8 @@
 """The simulated NTU: bodies, actions, pictures, and the release on disk."""
 
 import json
-import shutil
-from pathlib import Path
+import subprocess
+import sys
 
 import av
 import numpy as np
@@ -320,8 +320,16 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_manifest(tmp_path, monkeypatc
 
 def test_the_stored_release_is_written_once(monkeypatch):
     made = release.stored(SMALL)
-    monkeypatch.setattr(release, "simulate", None)
-    assert release.stored(SMALL) == made and not list(made.parent.glob("tmp*"))
+    monkeypatch.setattr(release, "perform", None)
+    assert release.stored(SMALL) == made
     assert json.loads((made / "ntu/simulated.json").read_text())["actions"]["11"] == "reading"
-    shutil.rmtree(made)
-    assert Path(made).parent.is_dir()
+
+
+def test_two_calls_at_once_write_one_release(tmp_path, small):
+    code = (
+        "import sys; from companion.datasets.simulator import release\n"
+        f"release.simulate(sys.argv[1], release.{SMALL!r}, processes=1)"
+    )
+    calls = [subprocess.Popen([sys.executable, "-c", code, tmp_path]) for _ in range(2)]
+    assert [call.wait() for call in calls] == [0, 0]
+    assert contents(tmp_path) == contents(small)

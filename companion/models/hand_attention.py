@@ -242,7 +242,6 @@ def mlp(inputs: int, hidden: int, outputs: int, act: nn.Module) -> nn.Sequential
     return nn.Sequential(nn.Linear(inputs, hidden), act, nn.Linear(hidden, outputs))
 
 
-ORDERS = ("tour", "once", "random")
 RGB = {  # variants of PoseConditioned
     "hands": {},
     "sum": {"read": "sum", "temporal": False},

@@ -17,9 +17,7 @@ import io
 import json
 import multiprocessing
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -266,22 +264,12 @@ def made_by() -> str:
 
 
 def stored(release: Release) -> Path:
-    """The root of a release under `results/quick`, written by the first call; of two at once one is kept."""
+    """The root of a release under `results/quick`, written by the first call.
+
+    Two calls at once, or one that was interrupted, do no harm: both write the same bytes, each file whole.
+    """
     key = fingerprint([made_by().encode(), json.dumps(asdict(release)).encode()])
-    folder = REPOSITORY / scratch() / f"simulated-{key}"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=folder.parent))
-        try:
-            simulate(made, release)
-            made.chmod(0o755)
-            made.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
-    return folder
+    return simulate(REPOSITORY / scratch() / f"simulated-{key}", release)
 
 
 def manifest(files: list[Path]) -> dict | None:
