@@ -363,7 +363,7 @@ STATEMENTS = (
         ((1, "spatial", "accuracy_rgb"), (-1, "sum", "accuracy_rgb")),
     ),
     Statement(
-        "what lies beyond the hands is not seen: within context, attention to hands is less than 5 points above chance",
+        "within the group context, attention to hands is less than 5 points above chance",
         *DRIVEN,
         "cross_subject",
         ((-1, "hands", "within_context_rgb"),),

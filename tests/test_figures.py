@@ -39,6 +39,9 @@ def test_pictures_of_skeletons():
     drawn = [
         figures.skeletons(poses, seen, OPENNI, names, acting, columns=2),
         figures.over_time(torch.rand(3, 8), names, frames),
+        figures.contact_sheet(
+            names, list(torch.zeros(3, 9, 16, 3, dtype=torch.uint8)), [None, *torch.rand(2, 4)]
+        ),
         figures.confusion(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 1]), names, "SBU"),
     ]
     for picture in drawn:

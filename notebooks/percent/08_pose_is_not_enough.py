@@ -37,6 +37,8 @@ from companion.datasets.simulator.release import Release, stored
 from companion.metrics import hands
 from companion.models import hand_attention
 
+pd.set_option("display.max_colwidth", 90)
+
 # %% [markdown]
 # ## The data
 #

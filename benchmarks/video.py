@@ -1,0 +1,49 @@
+"""Reading frames by number, and what batches of hands take: this reader, and OpenCV where it is installed.
+
+The large file is NTU's sample of 1920 x 1080 under COMPANION_DATA, where it is; the small one is simulated.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from hard_attention import seconds
+
+from companion import video
+from companion.datasets import ntu
+from companion.datasets.hands import Hands
+from companion.datasets.simulator import release
+
+try:
+    import cv2
+except ImportError:
+    cv2 = None
+
+
+def opencv(path: Path, numbers: list[int]) -> list:
+    """The same frames by OpenCV, one after the other."""
+    file, found = cv2.VideoCapture(str(path)), []
+    for n in range(max(numbers) + 1):
+        file.grab()
+        if n in numbers:
+            found.append(cv2.cvtColor(file.retrieve()[1], cv2.COLOR_BGR2RGB))
+    return found
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as root:
+        release.simulate(root, release.Release(groups=("chest",), subjects=10, cameras=1), processes=1)
+        files = {"simulated 160 x 90": ntu.video(ntu.files(root)[0])}
+        sample = Path(os.environ.get("COMPANION_DATA", "")) / "ntu_meta/sample_1920x1080_rgb.avi"
+        if sample.is_file():
+            files["NTU 1920 x 1080"] = sample
+        for name, path in files.items():
+            numbers = list(range(0, 24, 3))
+            print(f"8 frames, {name}: {1e3 * seconds(lambda: video.read(path, numbers)):.0f} ms")  # noqa: B023
+            if cv2:
+                print(f"  OpenCV: {1e3 * seconds(lambda: opencv(path, numbers)):.0f} ms")  # noqa: B023
+        data = Hands("simulated", "train", "cross_subject", root=root, frames=16)
+        batch = seconds(lambda: data.__getitems__(range(16)))
+        print(f"a batch of 16 clips of 16 frames from the cache of crops: {1e3 * batch:.1f} ms")
