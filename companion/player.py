@@ -130,7 +130,8 @@ p, figure, .legend { margin: 0 }
 <script>
 const $ = id => document.getElementById(id), d = JSON.parse($('data').textContent)
 const bytes = text => text && Uint8Array.from(atob(text), c => c.charCodeAt(0))
-const {N, T, H, W, S = 1, h, w, g: side} = d.sizes, F = d.frames, C = d.channels, [X0, Y0, X1, Y1] = d.view
+const {N, T, H, W, S = 1, h, w, g: side} = d.sizes, F = d.frames, [X0, Y0, X1, Y1] = d.view
+const film = d.film && d.film.map(data => Object.assign(new Image(), {src: 'data:image/jpeg;base64,' + data}))
 const images = bytes(d.images), heat = bytes(d.heat), patches = bytes(d.patches), weights = bytes(d.weights)
 const step = d.unit, sample = step == 'frame' ? 'clip' : 'image', J = d.sizes.J
 let n = 0, t = step == 'frame' ? 0 : T - 1, timer = null
@@ -162,8 +163,8 @@ function drawStage() {
   pen.imageSmoothingEnabled = false
   const cover = picture => pen.drawImage(picture, x(0), y(0), x(W) - x(0), y(H) - y(0))
 
-  const first = (n * F + t % F) * H * W
-  cover(bitmap(W, H, k => [0, 1, 2].map(c => images[(first + k) * C + c % C]).concat(255)))
+  const now = n * F + t % F
+  cover(film ? film[now] : bitmap(W, H, k => [...Array(3).fill(images[now * H * W + k]), 255]))
   if (heat) {
     const from = (n * T + t) * h * w
     cover(bitmap(w, h, k => [230, 159, 0, .8 * heat[from + k]]))
@@ -182,8 +183,8 @@ function drawStage() {
     path.rect(x(box[0]), y(box[1]), x(box[2]) - x(box[0]), y(box[3]) - y(box[1]))
     return path
   }
-  if (truth()) stroke(rectangle(truth()), '@truth@', 2, 1, [6, 4])
   if (d.joints) drawJoints(pen, x, y, stroke)
+  if (truth()) stroke(rectangle(truth()), '@truth@', 2, 1, [6, 4])
   if (!d.boxes) return
   const path = new Path2D(), stops = []
   for (let i = 0; i <= t; i++) {
@@ -313,6 +314,7 @@ onkeydown = event => {  // sliders, menus and buttons keep the keys that are the
 onresize = draw
 document.documentElement.classList.add('scripts')
 draw()
+if (film) Promise.all(film.map(picture => picture.decode())).then(draw)
 </script>
 </body>
 </html>
@@ -480,7 +482,7 @@ class AttentionPlayer:
                 ax.add_patch(Rectangle(box[:2], *(box[2:] - box[:2]), fill=False, **style))
 
         if self.truth is not None:
-            rectangle(self.truth[n, t % self.truth.shape[1]], color=TRUTH, linestyle="--")
+            rectangle(self.truth[n, t % self.truth.shape[1]], color=TRUTH, linestyle="--", zorder=4)
         if self.boxes is not None:
             for s, box in enumerate(self.boxes[n, t]):
                 rectangle(box, color=WINDOW, linewidth=0.8 if s else 1.8)
@@ -495,16 +497,18 @@ class AttentionPlayer:
         return f'<img alt="{alt}" style="max-width:100%;max-height:100%" src="data:image/png;base64,{data}">'
 
     def _document(self, still: str) -> str:
+        frame = self.images.shape[2:]
+        coloured = frame[-1] == 3
         data = {
             "sizes": self.sizes,
             "frames": self.images.shape[1],
-            "channels": self.images.shape[-1],
             "view": self.view,
             "stage": self._stage(),
             "unit": self.unit,
             "subject": self.subject,
             "labels": self.labels,
-            "images": encoded(self.images),
+            "images": None if coloured else encoded(self.images),
+            "film": [jpeg(frame) for frame in self.images.reshape(-1, *frame)] if coloured else None,
             "patches": encoded(self.patches),
             "boxes": numbers(self.boxes),
             "truth": numbers(self.truth),
@@ -574,6 +578,13 @@ def view(H: int, W: int, boxes: Float[np.ndarray, "N T S 4"] | None) -> tuple[fl
     beyond = (known * [-1, -1, 1, 1] - [0, 0, W, H]).max(initial=0)
     frame = round(float(min(beyond, max(H, W) / 8) + max(H, W) / 60), 1)  # the last keeps outer lines whole
     return -frame, -frame, W + frame, H + frame
+
+
+def jpeg(frame: UInt8[np.ndarray, "H W 3"]) -> str:
+    """A picture of a film, small, as base64."""
+    small = io.BytesIO()
+    Image.fromarray(frame).save(small, "JPEG", quality=75)
+    return base64.b64encode(small.getvalue()).decode()
 
 
 def encoded(array: UInt8[np.ndarray, "..."] | None) -> str | None:

@@ -188,31 +188,27 @@ class STLSTM(nn.Module):
     def layer(self, x: Float[Tensor, "B S T D"], gates: nn.Linear, trusted: bool) -> Float[Tensor, "B S T U"]:
         """One layer's states at all cells."""
         S, T, D = x.shape[1:]
-        own = slant(F.linear(x, gates.weight[:, :D], gates.bias))  # of all cells at once
-        found = slant(torch.tanh(self.find(x))) if trusted else None
-        h = c = x.new_zeros(len(x), S + 1, self.classify.in_features)  # row s + 1 is cell s of the diagonal
-        diagonals = []
-        for d in range(S + T - 1):
-            low, high = max(0, d - T + 1), min(S, d + 1)
-            before = torch.cat([h[:, low:high], h[:, low + 1 : high + 1]], -1)
-            i, f_s, f_t, o, u = (own[d][:, low:high] + F.linear(before, gates.weight[:, D:])).chunk(5, -1)
+        diagonal = (torch.arange(S)[:, None] + torch.arange(T)).flatten()
+        order, lengths = diagonal.argsort(stable=True), diagonal.bincount().tolist()
+        x = x.flatten(1, 2)[:, order]
+        own = F.linear(x, gates.weight[:, :D], gates.bias).split(lengths, 1)  # of all cells at once
+        found = torch.tanh(self.find(x)).split(lengths, 1) if trusted else own
+        h = c = x.new_zeros(len(x), 0, self.classify.in_features)
+        states = []
+        for d, (n, gated, there) in enumerate(zip(lengths, own, found, strict=True)):
+            around = (0, 0, int(d < T), int(d < S))  # zero before the tour begins, and before the first frame
+            h, c = F.pad(h, around), F.pad(c, around)
+            before = torch.cat([h[:, :n], h[:, -n:]], -1)
+            i, f_s, f_t, o, u = (gated + F.linear(before, gates.weight[:, D:])).chunk(5, -1)
             new = i.sigmoid() * u.tanh()
-            old = f_s.sigmoid() * c[:, low:high] + f_t.sigmoid() * c[:, low + 1 : high + 1]
+            old = f_s.sigmoid() * c[:, :n] + f_t.sigmoid() * c[:, -n:]
             if trusted:
-                surprise = torch.tanh(self.expect(before)) - found[d][:, low:high]
-                trust = torch.exp(-0.5 * surprise.square())
+                trust = torch.exp(-0.5 * (torch.tanh(self.expect(before)) - there).square())
                 new, old = trust * new, (1 - trust) * old
-            cell, around = new + old, (0, 0, low + 1, S - high)
-            h, c = F.pad(o.sigmoid() * cell.tanh(), around), F.pad(cell, around)
-            diagonals.append(h[:, 1:])
-        s, t = torch.meshgrid(torch.arange(S), torch.arange(T), indexing="ij")
-        return torch.stack(diagonals, 1)[:, s + t, s]
-
-
-def slant(x: Float[Tensor, "B S T D"]) -> tuple[Float[Tensor, "B S D"], ...]:
-    """The diagonals of the grid: row s of the d-th is the cell (s, d - s), or zero where there is none."""
-    B, S, T, D = x.shape
-    return F.pad(x, (0, 0, 0, S)).flatten(1, 2)[:, :-S].view(B, S, S + T - 1, D).unbind(2)
+            c = new + old
+            h = o.sigmoid() * c.tanh()
+            states.append(h)
+        return torch.cat(states, 1)[:, order.argsort()].unflatten(1, (S, T))
 
 
 class TSLSTM(nn.Module):
