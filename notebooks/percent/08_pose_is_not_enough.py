@@ -17,7 +17,7 @@
 
 # %% tags=["parameters"]
 source = "simulated"  # "simulated" (made here) or "ntu"
-root = None  # the folder that contains ntu/; None: a release of the profile's size, or $COMPANION_DATA for "ntu"
+root = None  # the folder that contains ntu/; None: a release made here, or $COMPANION_DATA for "ntu"
 profile = "quick"  # "quick" or "full": the numbers of workflow/config.yaml
 protocol = None  # None: all of the profile, or "cross_subject" or "cross_view"
 variant = None  # None: all of the profile, or "pose-tour", "crops", ...
@@ -62,17 +62,22 @@ if source == "simulated" and root is None:
     root = stored(Release(**params["release"], seed=seed))
 test = Hands(source, "test", run.protocol, run.fold, root=root, **params["data"])
 groups = {clip["group"]: test.group[label] for clip, label in zip(test.truth or [], test.label, strict=False)}
-first = {label: int((test.label == label).nonzero()[0]) for label in test.label.unique().tolist()}
+first = {k: (test.label == k).nonzero().flatten() for k in test.label.unique().tolist()}
+first = {k: int(clips[7 * k % len(clips)]) for k, clips in first.items()}  # not the same person each time
 print(f"{run.protocol}: {len(test)} test clips of {len(first)} actions")
 
 # %% [markdown]
 # One clip of each action, in the middle of the action: what a camera sees. The box marks what decides.
 
 # %% tags=["nbval-ignore-output", "picture"]
-films, during = [test.film(n) for n in first.values()], test.__getitems__(list(first.values())).frames
-moments = [len(f[0]) // 2 for f in films] if during is None else [int(d.nonzero().float().mean()) for d in during]
-pictures, boxes = zip(*((f[0][t], None if f[2] is None else f[2][t]) for f, t in zip(films, moments, strict=True)))
-figures.contact_sheet([test.classes[label] for label in first], pictures, boxes)
+during = test.__getitems__(list(first.values())).frames
+pictures, boxes = [], []
+for row, n in enumerate(first.values()):
+    film, _, box = test.film(n)
+    t = len(film) // 2 if during is None else int(during[row].nonzero().float().mean())
+    pictures.append(film[t])
+    boxes.append(None if box is None else box[t])
+figures.contact_sheet([test.classes[k] for k in first], pictures, boxes)
 
 # %% [markdown]
 # ## Training
@@ -94,10 +99,8 @@ for run, params in plan.items():
     done[run] = training.measure(
         run, params, build, train, held_out, hand_attention.objective, hands.scorer(groups), out=out
     )
-pd.DataFrame(
-    {f"{run.variant}, {run.protocol}": [losses[0], losses[-1]] for run, (_, _, losses) in done.items() if losses},
-    index=["first loss", "last loss"],
-).T.round(2)
+losses = {f"{run.variant}, {run.protocol}": (lost[0], lost[-1]) for run, (_, _, lost) in done.items() if lost}
+pd.DataFrame(losses, index=["first loss", "last loss"]).T.round(2)
 
 # %% [markdown]
 # ## What is taken for what
@@ -108,8 +111,9 @@ pd.DataFrame(
 for run, (_, model, _) in done.items():
     if model is not None:
         batch = held_out.__getitems__(range(len(held_out)))
-        read = torch.cat([model(*part).logits for part in zip(batch.poses.split(50), batch.hands.split(50), strict=True)])
-        display(figures.confusion(batch.label, read.argmax(1), test.classes, f"{run.variant} on the test clips"))
+        parts = zip(batch.poses.split(50), batch.hands.split(50), strict=True)
+        read = torch.cat([model(*part).logits for part in parts]).argmax(1)
+        display(figures.confusion(batch.label, read, test.classes, f"{run.variant} on the test clips"))
 
 # %% [markdown]
 # ## Numbers

@@ -20,7 +20,7 @@
 
 # %% tags=["parameters"]
 source = "simulated"  # "simulated" (made here) or "ntu"
-root = None  # the folder that contains ntu/; None: a release of the profile's size, or $COMPANION_DATA for "ntu"
+root = None  # the folder that contains ntu/; None: a release made here, or $COMPANION_DATA for "ntu"
 profile = "quick"  # "quick" or "full": the numbers of workflow/config.yaml
 protocol = None  # None: all of the profile, or "cross_subject" or "cross_view"
 variant = None  # None: all of the profile, or one such as "hands", "sum", "spatial", "sta-hands"
@@ -85,7 +85,11 @@ if source == "simulated" and root is None:
 test = Hands(source, "test", run.protocol, run.fold, root=root, **params["data"])
 groups = {clip["group"]: test.group[label] for clip, label in zip(test.truth or [], test.label, strict=False)}
 print(f"{run.protocol}: {len(test)} test clips; one: {tuple(test[0].hands.shape)} T K 3 S S")
-pd.Series({group: ", ".join(c for c, i in zip(test.classes, m, strict=True) if i) for group, m in groups.items()})
+names = {
+    group: ", ".join(c for c, inside in zip(test.classes, members, strict=True) if inside)
+    for group, members in groups.items()
+}
+pd.Series(names)
 
 # %% [markdown]
 # ## Training
@@ -102,11 +106,13 @@ for run, params in plan.items():
     C, T, body, S = len(train.classes), train.body.frames, train.body, train.crops.shape[-1]
     order = "gru" if run.variant == "sta-hands" else "tour"
     make = {
-        f"pose-{order}": partial(hand_attention.pose_stream, order, body.tree, body.bodies, C, T),
-        "crops": partial(hand_attention.Crops, S, params["crops"].get("classes", C)),
+        "pose": (f"pose-{order}", partial(hand_attention.pose_stream, order, body.tree, body.bodies, C, T)),
+        "crops": ("crops", partial(hand_attention.Crops, S, params["crops"].get("classes", C))),
     }
-    parts = [(replace(run, variant=part), params["crops" if part == "crops" else "pose"], build) for part, build in make.items()]
-    pose, crops = (training.part(*part, train, hand_attention.objective) for part in parts)
+    pose, crops = (
+        training.part(replace(run, variant=part), params[key], build, train, hand_attention.objective)
+        for key, (part, build) in make.items()
+    )
     for data in (train, held_out):
         data.see(crops.see)
     build = partial(hand_attention.streams, run.variant, pose, train.hands, T, C)
@@ -130,7 +136,8 @@ if shown:
     clips = [n for n in clips if test.truth is None or test.truth[n]["thing"]][:9]
     read = done[shown][1](*held_out.__getitems__(clips)[0:4:3])
     pictures, at, box = (torch.stack(column) for column in zip(*(test.film(n) for n in clips), strict=True))
-    names = [f"{test.classes[test.label[n]]}, read as {test.classes[k]}" for n, k in zip(clips, read.logits.argmax(1), strict=True)]
+    pairs = zip(test.label[clips], read.logits.argmax(1), strict=True)
+    names = [f"{test.classes[true]}, read as {test.classes[k]}" for true, k in pairs]
     seen = {"images": pictures, "joints": at, "weights": read.hands.detach(), "truth": box, "labels": names}
     display(AttentionPlayer(**seen, subject="thing that decides", title="Weights of the hands"))
 
