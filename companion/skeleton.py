@@ -8,6 +8,13 @@ OPENNI      15 joints, SBU Kinect Interaction
 from dataclasses import dataclass
 from functools import cached_property
 
+# The same joints under the names of KINECT_V2.
+TODAY = {
+    "torso": "spine_mid",
+    "spine": "spine_mid",
+    "hip_center": "spine_base",
+    "shoulder_center": "spine_shoulder",
+}
 LIMBS = "shoulder elbow wrist hand hip knee ankle foot".split()
 
 
@@ -30,6 +37,18 @@ class Skeleton:
 
     def index(self, name: str) -> int:
         return self.joints.index(name)
+
+    def found_in(self, other: "Skeleton") -> list[int]:
+        """Of each joint its index in a skeleton of more joints.
+
+        Raises:
+            ValueError: it lacks a joint.
+        """
+        names = [name if name in other.joints else TODAY.get(name) for name in self.joints]
+        lost = [name for name, there in zip(self.joints, names, strict=True) if there not in other.joints]
+        if lost:
+            raise ValueError(f"the skeleton of {len(other)} joints has no {', '.join(lost)}")
+        return [other.index(name) for name in names]
 
     @cached_property
     def bones(self) -> tuple[tuple[int, int], ...]:

@@ -49,3 +49,12 @@ def test_two_bodies_have_their_own_bones_and_names():
     assert len(bones) == 28 and all(a // 15 == b // 15 for a, b in bones)
     assert names[5] == "left hand" and names[20] == "left hand of body 2" and names[2] == "torso"
     assert KINECT_V2.named(1)[21] == "left hand tip"
+
+
+def test_joints_are_found_in_a_richer_skeleton_under_their_new_names():
+    for small in (OPENNI, KINECT_V1, KINECT_V2):
+        found = [KINECT_V2.joints[i] for i in small.found_in(KINECT_V2)]
+        assert len(set(found)) == len(small) and found[small.middle] == "spine_mid"
+        assert all(a == b for a, b in zip(small.joints, found, strict=True) if "_left" in a or "_right" in a)
+    with pytest.raises(ValueError, match="15 joints has no hip_center"):
+        KINECT_V1.found_in(OPENNI)

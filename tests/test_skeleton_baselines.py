@@ -132,3 +132,9 @@ def test_sgn_says_which_joints_are_attended_to(poses):
     read = build("sgn")(poses)
     torch.testing.assert_close(read.joints.sum((2, 3)), torch.ones(B, T))
     assert read.joints.shape == (B, T, M, 15)
+
+
+def test_a_model_begins_with_what_was_learned_on_other_classes():
+    trained = build("pose-convnet")
+    model = baselines.begun(lambda: baselines.build("pose-convnet", OPENNI, M, 9, T), trained)
+    assert torch.equal(model.join.weight, trained.join.weight) and model.classify.out_features == 9

@@ -13,7 +13,7 @@ from companion.__main__ import app
 from companion.datasets import ntu
 from companion.datasets.simulator import release
 from companion.datasets.skeletons import Skeletons
-from companion.skeleton import KINECT_V2
+from companion.skeleton import KINECT_V2, OPENNI
 
 ROOT = os.environ.get("COMPANION_DATA")
 
@@ -166,3 +166,13 @@ def test_the_listed_samples_are_not_missing(root, tmp_path):
     (tmp_path / "ntu" / ntu.MISSING).write_text(f"names of 2 files:\n{files[0].stem}\nS001C003P008R002A060\n")
     done = CliRunner().invoke(app, ["data", "check", "ntu", str(tmp_path)])
     assert "ntu: 2 of 56878, none damaged, 56876 missing" in done.output and done.exit_code == 0
+
+
+def test_a_layout_keeps_the_joints_that_another_dataset_has(root):
+    whole, less = simulated("test"), simulated("test", layout="sbu")
+    picks = OPENNI.found_in(KINECT_V2)
+    batch, same = whole.__getitems__([3, 5]), less.__getitems__([3, 5])
+    torch.testing.assert_close(same.poses, batch.poses[:, :, :, picks])
+    assert less.tree == OPENNI and torch.equal(same.joints, batch.joints[:, :, picks])
+    with pytest.raises(ValueError, match="unknown layout 'openni'"):
+        simulated("test", layout="openni")

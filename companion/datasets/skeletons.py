@@ -57,6 +57,7 @@ class Skeletons(Dataset):
         seed: of what is drawn for each epoch.
         root: the folder that contains the dataset's folder; default $COMPANION_DATA.
         strict: a damaged file is an error; else it is left out with a warning, and named in `damaged`.
+        layout: another source, whose joints alone are kept, in its order; J is then theirs.
         frames: T.
         still: put only the first frame's body at the origin, not each frame's.
         face: turn each sequence so that its first pose faces the camera.
@@ -84,6 +85,7 @@ class Skeletons(Dataset):
         root: str | Path | None = None,
         *,
         strict: bool = True,
+        layout: str | None = None,
         frames: int = 32,
         still: bool = False,
         face: bool = False,
@@ -94,7 +96,9 @@ class Skeletons(Dataset):
         mirror: bool = False,
         swap: bool = False,
     ) -> None:
-        for what, value, known in (("source", source, SOURCES), ("split", split, SPLITS)):
+        layout = layout or source
+        asked = (("source", source, SOURCES), ("layout", layout, SOURCES), ("split", split, SPLITS))
+        for what, value, known in asked:
             if value not in known:
                 raise ValueError(f"unknown {what} {value!r}; choose one of {', '.join(known)}")
         data = import_module(f"companion.datasets.{SOURCES[source]}")  # a record names only this reader
@@ -122,7 +126,10 @@ class Skeletons(Dataset):
         store = clips.keep(source, files, data.parse, strict)
         if store.damaged:
             warnings.warn(f"{source}: {len(store.damaged)} damaged files are left out", stacklevel=2)
-        self.damaged, self.tree, self.middle = store.damaged, data.TREE, data.TREE.middle
+        self.damaged = store.damaged
+        self.tree = import_module(f"companion.datasets.{SOURCES[layout]}").TREE
+        self.middle, self.measured = self.tree.middle, len(data.TREE)
+        self.taken = self.tree.found_in(data.TREE)
         self.shoulders = self.tree.index("shoulder_right"), self.tree.index("shoulder_left")
         self.spine = self.middle, self.tree.parents[self.shoulders[0]]
         label, subject, camera, names = (np.array(column) for column in zip(*store.rows, strict=True))
@@ -141,16 +148,17 @@ class Skeletons(Dataset):
         kept = [i for i, clip in found.items() if fingerprint(clip.skeleton.tobytes()) not in other]
         if not kept:
             raise ValueError(f"{protocol} of {source} has no {split} clip under {files[0].parent}")
-        taken, self.copies = [found[i] for i in kept], len(found) - len(kept)
+        chosen_clips, self.copies = [found[i] for i in kept], len(found) - len(kept)
         self.names, self.unit = names[kept].tolist(), unit[kept]
         self.label = torch.from_numpy(label[kept].astype(np.int64))
-        self.lengths = torch.tensor([len(clip.skeleton) for clip in taken])
+        self.lengths = torch.tensor([len(clip.skeleton) for clip in chosen_clips])
         self.first = self.lengths.cumsum(0) - self.lengths
         paths = {path.stem: path for path in files} if about else {}
         self.truth = [release.truth(paths[name]) for name in self.names] if about else None
         self.bodies = max(len(clip["joints"]) for clip in self.truth) if about else data.BODIES
-        self.poses = torch.from_numpy(np.concatenate([clip.skeleton[:, : self.bodies] for clip in taken]))
-        self.seen = torch.from_numpy(np.concatenate([clip.visible[:, : self.bodies] for clip in taken]))
+        skeletons = np.concatenate([clip.skeleton[:, : self.bodies] for clip in chosen_clips])
+        visible = np.concatenate([clip.visible[:, : self.bodies] for clip in chosen_clips])
+        self.poses, self.seen = (torch.from_numpy(a[:, :, self.taken]) for a in (skeletons, visible))
         self.frames, self.still, self.facing = frames, still, face
         self.part, self.turn, self.stretch, self.hide = part, turn, stretch, hide
         self.mirror, self.swap = mirror, swap
@@ -206,12 +214,12 @@ class Skeletons(Dataset):
         """
         if self.truth is None:
             return ()
-        joints = torch.zeros(len(indices), self.bodies, len(self.tree), dtype=torch.bool)
+        joints = torch.zeros(len(indices), self.bodies, self.measured, dtype=torch.bool)
         for row, i in enumerate(indices):
             for acting in self.truth[i]["joints"]:
                 joints[row, : len(self.truth[i]["joints"]), acting] = True
         first, end = torch.tensor([self.truth[i]["frames"] for i in indices]).T[..., None]
-        return joints, (within >= first) & (within < end)
+        return joints[..., self.taken], (within >= first) & (within < end)
 
     def __getitem__(self, index: int) -> Sequences:
         return Sequences(*(field if field is None else field[0] for field in self.__getitems__([index])))

@@ -28,6 +28,7 @@ seed = 0
 out = None  # folder of the records; None: results/quick/runs, or results/runs for "full" and "paper"
 
 # %%
+from dataclasses import replace
 from functools import partial
 
 import pandas as pd
@@ -35,6 +36,7 @@ import torch
 from IPython.display import display
 
 from companion import figures, records, tables, training
+from companion.datasets.simulator.release import Release, stored
 from companion.datasets.skeletons import Skeletons
 from companion.metrics import joints
 from companion.models import skeleton_baselines, sta_lstm
@@ -105,6 +107,12 @@ for run, params in plan.items():
     sizes = {"bodies": train.bodies, "classes": len(train.classes), "frames": train.frames}
     options = params.get("model", {})
     build = partial(skeleton_baselines.build, run.variant, train.tree, **sizes, **options)
+    if "before" in params:  # it first learns from simulated clips of a body with the same joints
+        made = stored(Release(**params["before"]["release"]))
+        other = Skeletons("simulated", "train", "cross_subject", 0, seed, made, layout=source, **params["data"])
+        first = partial(build, bodies=other.bodies, classes=len(other.classes))
+        trained = training.part(replace(run, fold=0), params["before"], first, other, sta_lstm.objective)
+        build = partial(skeleton_baselines.begun, build, trained)
     done[run] = training.measure(
         run, params, build, train, held_out, sta_lstm.objective, joints.scores, out=out
     )

@@ -63,7 +63,7 @@ if source == "simulated" and root is None:
 test = Hands(source, "test", run.protocol, run.fold, root=root, **params["data"])
 groups = {clip["group"]: test.group[label] for clip, label in zip(test.truth or [], test.label, strict=False)}
 first = {k: (test.label == k).nonzero().flatten() for k in test.label.unique().tolist()}
-first = {k: int(clips[7 * k % len(clips)]) for k, clips in first.items()}  # not the same person each time
+first = {k: int(clips[k % len(clips)]) for k, clips in first.items()}  # not the same person each time
 print(f"{run.protocol}: {len(test)} test clips of {len(first)} actions")
 
 # %% [markdown]
