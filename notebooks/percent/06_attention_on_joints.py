@@ -109,7 +109,8 @@ for run, params in plan.items():
     build = partial(skeleton_baselines.build, run.variant, train.tree, **sizes, **options)
     if "before" in params:  # it first learns from simulated clips of a body with the same joints
         made = stored(Release(**params["before"]["release"]))
-        other = Skeletons("simulated", "train", "cross_subject", 0, seed, made, layout=source, **params["data"])
+        where = ("cross_subject", 0, seed, made)
+        other = Skeletons("simulated", "train", *where, layout=source, **params["data"])
         first = partial(build, bodies=other.bodies, classes=len(other.classes))
         trained = training.part(replace(run, fold=0), params["before"], first, other, sta_lstm.objective)
         build = partial(skeleton_baselines.begun, build, trained)
