@@ -98,14 +98,23 @@ def checks(read: bool = True) -> dict[str, Callable]:
     """
     from companion import clips
     from companion.datasets import digits, msr_daily, ntu, nucla, sbu
+    from companion.datasets.simulator import release
 
     def skeletons(data) -> Callable:
         def count_or_read(root: Path | None) -> str:
-            files, official = data.files(root), data.CLIPS
+            files, official, parse, where = data.files(root), data.CLIPS, data.parse, data.WHERE
+            alone = []
             if data is ntu:
                 official -= len(ntu.ignored(files[0].parents[2]))
+                if about := release.manifest(files):
+                    made = release.Release(**about["release"])
+                    official, where = len(made.performances()) * made.cameras, "companion data simulate"
+                if ntu.video(files[0]).parent.is_dir():
+                    parse, alone = ntu.filmed, ntu.unmatched(files)
+            if read and alone:
+                raise ValueError(f"{len(alone)} videos have no skeleton: {alone[0]} ...; download these")
             if read:
-                return clips.check(files, data.parse, official, data.WHERE)
+                return clips.check(files, parse, official, where)
             return f"{len(files)} of {official} files"
 
         return count_or_read

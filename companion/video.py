@@ -31,8 +31,6 @@ def read(
         DamagedClip: it is no video, is cut off, or has no frame of such a number.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}")
     wanted = None if numbers is None else set(map(int, numbers))
     last = None if wanted is None else max(wanted)
     found: dict[int, np.ndarray] = {}
@@ -40,10 +38,7 @@ def read(
     height, width = size or (None, None)
     scale = VideoReformatter()  # sets itself up once for all frames
     try:
-        with av.open(str(path)) as file:
-            if not file.streams.video:
-                raise DamagedClip(f"{path} has no video stream; download it again")
-            file.streams.video[0].thread_type = "AUTO"
+        with opened(path) as file:
             for frame in file.decode(video=0):
                 if wanted is None or count in wanted:
                     picture = scale.reformat(frame, width, height, "rgb24", interpolation="AREA")
@@ -60,3 +55,32 @@ def read(
     if last is not None and (last >= count or min(wanted) < 0):
         raise DamagedClip(f"{path} has {count} frames, no frame {last if last >= count else min(wanted)}")
     return np.stack([found[int(n)] for n in (range(count) if numbers is None else numbers)])
+
+
+def length(path: str | Path) -> int:
+    """How many frames a file holds, without decoding them.
+
+    Raises:
+        FileNotFoundError, DamagedClip: as of `read`.
+    """
+    path, count = Path(path), 0
+    try:
+        with opened(path) as file:
+            count = sum(packet.size > 0 for packet in file.demux(video=0))
+    except av.error.FFmpegError as error:
+        raise DamagedClip(f"{path} cannot be read ({error.strerror}); download it again") from None
+    if not count:
+        raise DamagedClip(f"{path} has no frames; download it again")
+    return count
+
+
+def opened(path: Path) -> av.container.InputContainer:
+    """A file with a video."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}")
+    file = av.open(str(path))
+    if not file.streams.video:
+        file.close()
+        raise DamagedClip(f"{path} has no video stream; download it again")
+    file.streams.video[0].thread_type = "AUTO"
+    return file

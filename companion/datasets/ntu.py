@@ -22,6 +22,7 @@ from numba import njit
 
 from companion.clips import Clip, DamagedClip, find, make
 from companion.skeleton import KINECT_V2 as TREE
+from companion.video import length
 
 J, FIELDS, BODY_FIELDS = len(TREE), 12, 9
 BODIES = 2  # kept of each clip
@@ -296,6 +297,27 @@ def padded(columns: np.ndarray) -> np.ndarray:
 def video(path: Path) -> Path:
     """The video of a skeleton file."""
     return path.parents[1] / "nturgb+d_rgb" / f"{path.stem}_rgb.avi"
+
+
+def filmed(path: Path) -> Clip:
+    """The clip of a skeleton file, once its video is found to have as many frames; see `parse`."""
+    clip = parse(path)
+    try:
+        frames = length(video(path))
+    except FileNotFoundError:
+        raise DamagedClip(f"{path} has no video {video(path).name}; download it") from None
+    if frames != len(clip.skeleton):
+        raise DamagedClip(
+            f"{video(path)} has {frames} frames, its skeleton {len(clip.skeleton)}; download both again"
+        )
+    return clip
+
+
+def unmatched(files: list[Path]) -> list[Path]:
+    """Videos beside these skeleton files that belong to none of them, nor to a clip on the authors' list."""
+    folder = video(files[0]).parent
+    known = {path.stem for path in files} | ignored(files[0].parents[2])
+    return sorted(path for path in folder.glob("*_rgb.avi") if path.stem.removesuffix("_rgb") not in known)
 
 
 def pixels(path: Path) -> tuple[Float[np.ndarray, "T 2 25 2"], Bool[np.ndarray, "T 2 25"]]:

@@ -117,14 +117,9 @@ for run, params in plan.items():
     done[run] = training.measure(
         run, params, build, train, held_out, sta_lstm.objective, joints.scores, out=out
     )
-pd.DataFrame(
-    {
-        f"{run.variant}, {run.protocol}, fold {run.fold}": [losses[0], losses[-1]]
-        for run, (_, _, losses) in done.items()
-        if losses
-    },
-    index=["first loss", "last loss"],
-).T.round(2)
+losses = {run: (lost[0], lost[-1]) for run, (_, _, lost) in done.items() if lost}
+rows = [f"{run.variant}, {run.protocol}, fold {run.fold}" for run in losses]
+pd.DataFrame(losses.values(), rows, ["first loss", "last loss"]).round(2)
 
 # %% [markdown]
 # ## Where it looks

@@ -98,7 +98,7 @@ pd.Series(names)
 # latter comes from the `full` run of seed 0 (`results/weights`), as a minute is too short for it; it never saw the people
 # who are tested. Then one record a model and seed. A record that stands with equal numbers is not made again.
 
-# %% tags=["nbval-ignore-output", "trained"] tolerance=1.0
+# %%
 done = {}
 for run, params in plan.items():
     where = (run.protocol, run.fold, seed, root)
@@ -118,6 +118,8 @@ for run, params in plan.items():
     build = partial(hand_attention.streams, run.variant, pose, train.hands, T, C)
     sides = (train, held_out, hand_attention.objective, hands.scorer(groups))
     done[run] = training.measure(run, params, build, *sides, out=out)
+
+# %% tags=["nbval-ignore-output", "trained"] tolerance=1.0
 losses = {f"{run.variant}, {run.protocol}": (lost[0], lost[-1]) for run, (_, _, lost) in done.items() if lost}
 pd.DataFrame(losses, index=["first loss", "last loss"]).T.round(2)
 
