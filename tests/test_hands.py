@@ -5,8 +5,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from companion import video
+from companion.__main__ import app
 from companion.clips import DamagedClip
 from companion.datasets import hands, ntu
 from companion.datasets.hands import Hands
@@ -127,6 +129,21 @@ def other(path):
     files = ntu.files(path.parents[2])
     lengths = [ntu.read_skeleton(file).frames for file in files]
     return next(ntu.video(file) for file, n in zip(files, lengths, strict=True) if n != lengths[0])
+
+
+def test_data_check_names_what_is_wrong_with_videos(root, tmp_path):
+    def check():
+        return CliRunner().invoke(app, ["data", "check", "ntu", str(tmp_path)])
+
+    path = damaged(root, tmp_path, lambda path: None)
+    clips = len(ntu.files(root))
+    assert check().output == f"ntu: complete, {clips} of {clips}\n"
+    shutil.copy(other(path), path)
+    assert f"1 damaged, none missing\n  {path} has " in check().output and check().exit_code == 1
+    path.unlink()
+    assert f"{ntu.files(tmp_path)[0]} has no video {path.name}; download it" in check().output
+    ntu.files(tmp_path)[1].unlink()
+    assert "1 videos have no skeleton: " in check().output and check().exit_code == 1
 
 
 def test_too_many_crops_are_refused(root):

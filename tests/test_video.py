@@ -75,8 +75,17 @@ def test_damage_is_named(path, tmp_path):
     other = tmp_path / "other.avi"
     for content in (b"", b"hello", path.read_bytes()[:200]):
         other.write_bytes(content)
-        with pytest.raises(DamagedClip, match=r"other\.avi"):
-            video.read(other)
+        for call in (video.read, video.length):
+            with pytest.raises(DamagedClip, match=r"other\.avi"):
+                call(other)
+
+
+def test_frames_are_counted_without_decoding_them(path, tmp_path):
+    assert video.length(path) == T
+    short = tmp_path / "short.avi"
+    short.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DamagedClip, match=r"short\.avi cannot be read"):
+        video.length(short)
 
 
 @pytest.mark.skipif("COMPANION_DATA" not in os.environ, reason="COMPANION_DATA is not set")
@@ -85,3 +94,4 @@ def test_a_real_file_of_full_size():
     if not sample.is_file():
         pytest.skip(f"no file {sample}")
     assert video.read(sample, [0, 71]).shape == (2, 1080, 1920, 3)
+    assert video.length(sample) == len(video.read(sample, size=(90, 160)))
