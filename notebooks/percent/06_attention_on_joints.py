@@ -107,7 +107,7 @@ for run, params in plan.items():
     sizes = {"bodies": train.bodies, "classes": len(train.classes), "frames": train.frames}
     options = params.get("model", {})
     build = partial(skeleton_baselines.build, run.variant, train.tree, **sizes, **options)
-    if "before" in params:  # it first learns from simulated clips of a body with the same joints
+    if run.variant == "pose-convnet-transfer":  # first it learns from simulated bodies with these joints
         made = stored(Release(**params["before"]["release"]))
         where = ("cross_subject", 0, seed, made)
         other = Skeletons("simulated", "train", *where, layout=source, **params["data"])
