@@ -4,6 +4,8 @@ from collections import namedtuple
 
 import pytest
 import torch
+from torchvision.models import inception_v3
+from torchvision.transforms import v2
 
 from companion.metrics import hands as scores
 from companion.models import hand_attention
@@ -145,3 +147,40 @@ def test_scores_by_hand():
     assert got["on_hand"][0] == 75 and torch.tensor(got["on_hand"][1]).isnan()  # both hands show it
     assert got["on_hand_shuffled"][0] == 25 and got["on_hand_uniform"][0] == 50
     assert got["on_frames"] == [75, 50] and got["on_frames_uniform"] == [50, 50]
+
+
+def test_weight_on_a_hand_that_is_not_there_does_not_count():
+    there, holds = torch.tensor([[[1.0, 1, 0]]]), torch.tensor([[[True, False, False]]])
+    clips = Clips(torch.zeros(1, 1), there[..., None], torch.tensor([0]), None, holds, holds.any(-1))
+    read = Read(torch.ones(1, 2), hands=torch.tensor([[[0.3, 0.1, 0.6]]]), frames=torch.ones(1, 1))
+    got = scores.scorer({})(lambda poses, v: read, clips)
+    assert got["on_hand"].item() == pytest.approx(75) and got["on_hand_uniform"].item() == 50
+
+
+def test_inception_sees_what_torchvisions_own_model_sees(tmp_path):
+    """With their weights' own input: normalised by ImageNet's statistics, which the network takes back."""
+    torch.manual_seed(0)
+    net = inception_v3(weights=None, init_weights=False)
+    path = tmp_path / "weights.pth"
+    torch.save(net.state_dict(), path)
+    crops = batch()[1][:1, :2]
+    crops[0, 1, 1] = 0
+    got = hand_attention.Inception(path).see(crops)
+    net = net.eval()
+    net.transform_input, net.fc = True, torch.nn.Identity()
+    pictures = v2.functional.resize(crops[0, 0, 0][None], [299, 299]).float() / 255
+    mean, std = (torch.tensor(x)[:, None, None] for x in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    with torch.no_grad():
+        want = net((pictures - mean) / std)
+    assert got.shape == (1, 2, K, 2048) and not got[0, 1, 1].any()
+    torch.testing.assert_close(got[0, 0, 0], want[0], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", {"a": torch.zeros(1)}, {"a": print}])
+def test_a_file_without_inception_is_refused(tmp_path, content):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(ValueError, match="weights.pth holds no weights of torchvision's inception_v3"):
+        hand_attention.Inception(path)
+    with pytest.raises(FileNotFoundError, match="no file .*; download torchvision's weights"):
+        hand_attention.Inception(tmp_path / "none.pth")

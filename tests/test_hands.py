@@ -87,10 +87,15 @@ def test_a_group_is_the_classes_that_share_their_motion(root):
     assert len(rows) == 2 and (train.group.sum(1) == 3).all()
 
 
+class Means(torch.nn.Module):
+    def see(self, crops):
+        return crops.float().mean((-1, -2))
+
+
 def test_what_a_network_sees_takes_the_place_of_the_crops(root):
     train = data(root)
     before = train.__getitems__([0, 1]).hands
-    train.see(lambda crops: crops.float().mean((-1, -2)))
+    train.see(Means())
     after = train.__getitems__([0, 1]).hands
     torch.testing.assert_close(after, before.float().mean((-1, -2)))
 
@@ -107,7 +112,7 @@ def damaged(root, tmp_path, change):
     [
         (lambda path: path.unlink(), "no file .*_rgb.avi"),
         (lambda path: path.write_bytes(path.read_bytes()[:300]), "_rgb.avi"),
-        (lambda path: path.write_bytes(b""), "_rgb.avi: frame 0 cannot be decoded"),
+        (lambda path: path.write_bytes(b""), "_rgb.avi cannot be read"),
         (
             lambda path: shutil.copy(other(path), path),
             "_rgb.avi has .* frames, its skeleton .*; download both again",
@@ -147,7 +152,7 @@ def test_data_check_names_what_is_wrong_with_videos(root, tmp_path):
 
 
 def test_too_many_crops_are_refused(root):
-    with pytest.raises(ValueError, match="GiB; choose a smaller side, or a larger limit"):
+    with pytest.raises(ValueError, match="GiB; choose a smaller side, cut fewer frames"):
         data(root, side=20, limit=100_000)
 
 
@@ -155,3 +160,53 @@ def test_crops_are_cut_once(root, monkeypatch):
     one = data(root, side=16)
     monkeypatch.setattr(hands, "crops_of", None)
     assert data(root, side=16).fingerprint == one.fingerprint
+
+
+def test_every_other_frame_is_cut(root):
+    all_of_them, some = data(root, "test"), data(root, "test", every=2)
+    every, two = all_of_them[1], some[1]
+    assert len(some.crops) < 0.6 * len(all_of_them.crops)
+    cuts = some.within(torch.tensor([1]))[0]
+    assert torch.equal(two.hands, all_of_them.crops[all_of_them.first[1] + 2 * cuts][:, :2])
+    assert torch.equal(two.poses, every.poses)
+    film = some.film(1)[0]
+    assert torch.equal(film, torch.from_numpy(video.read(ntu.video(some.paths[1]), (2 * cuts).tolist())))
+
+
+def test_crops_at_what_decides_show_it(root):
+    """Its middle is the middle of the crop; where it is not to be seen the crop is black."""
+    train = data(root, at="evidence")
+    batch = train.__getitems__(range(len(train)))
+    assert batch.hands.shape[2] == 1
+    there = batch.hands.flatten(3).amax(-1) > 0
+    assert torch.equal(there, batch.holds) and there.float().mean() > 0.2
+    film, place, box = train.film(0)
+    t = int(there[0, :, 0].nonzero()[0])
+    torch.testing.assert_close(place[t, 0], (box[t, :2] + box[t, 2:]) / 2)
+
+
+def test_evidence_of_a_real_release_is_unknown(root, tmp_path):
+    shutil.copytree(root / "ntu", tmp_path / "ntu")
+    (tmp_path / "ntu" / release.MANIFEST).unlink()
+    with pytest.raises(ValueError, match="at is 'evidence'; choose hands, or evidence of a"):
+        Hands("ntu", "train", "cross_subject", root=tmp_path, at="evidence")
+    with pytest.raises(ValueError, match="at is 'feet'"):
+        data(root, at="feet")
+
+
+def test_what_was_seen_is_kept_and_belongs_to_its_weights(root, monkeypatch):
+    class Scaled(torch.nn.Module):
+        def __init__(self, by):
+            super().__init__()
+            self.by = torch.nn.Parameter(torch.tensor(by))
+
+        def see(self, crops):
+            return self.by * crops.float().mean((-1, -2))
+
+    one, again, other = data(root), data(root), data(root)
+    one.see(Scaled(1.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(Scaled, "see", None)
+        again.see(Scaled(1.0))
+    other.see(Scaled(2.0))
+    assert torch.equal(one.crops, again.crops) and torch.equal(2 * one.crops, other.crops)

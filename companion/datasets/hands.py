@@ -1,7 +1,7 @@
 """Crops around the hands of people, beside their skeletons: NTU's videos, real or simulated.
 
 The crops of all frames are cut once and kept in one memory-mapped file, which is made anew when the release
-or the code that cuts changes.
+or the code that cuts changes; what a network at rest sees of them likewise.
 
 Letters: B clips of a batch, T frames, M bodies, K = 2 M hands (left and right of the first, ...), S the side
 of a crop in samples, N frames of all clips together.
@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from safetensors import safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from companion import video
@@ -56,12 +56,15 @@ class Hands(Dataset):
         root: the folder that contains `ntu`; default $COMPANION_DATA.
         crop: width of the square around a hand, in pixels of the full 1920 x 1080.
         side: S.
+        every: of how many frames one is cut; the sequences then show the nearest ones.
+        at: hands; or evidence, to learn how well the thing that decides can be told from others if one looks
+            there: one crop a frame, black where it is not to be seen. Only for simulated releases.
         limit: bytes that the crops of the release may take.
 
     Raises:
         DamagedClip: a skeleton without a video, or a video that cannot be read or has another length, if
             strict; else the clip is left out with a warning, and named in `damaged`.
-        ValueError: the crops would take more than the limit; and see `Skeletons`.
+        ValueError: the crops would take more than the limit, an unknown `at`; and see `Skeletons`.
     """
 
     def __init__(
@@ -76,13 +79,17 @@ class Hands(Dataset):
         strict: bool = True,
         crop: int = 200,
         side: int = 24,
+        every: int = 1,
+        at: str = "hands",
         limit: int = 4 << 30,
         **drawn: object,
     ) -> None:
         self.body = Skeletons(source, split, protocol, fold, seed, root, strict=strict, **drawn)
         files = ntu.files(root)
         about = release.manifest(files)
-        store = keep(files, crop, side, limit)
+        if at not in ("hands", "evidence") or (at == "evidence" and not about):
+            raise ValueError(f"at is {at!r}; choose hands, or evidence of a simulated release")
+        store = keep(files, limit, crop=crop, side=side, every=every, at=at)
         self.damaged = self.body.damaged + list(store.damaged.values())
         if store.damaged:
             if strict:
@@ -95,13 +102,15 @@ class Hands(Dataset):
         number = torch.tensor([place[name] for name in self.names])
         self.first, self.crops, self.centres = store.first[number], store.crops, store.centres
         self.classes, self.label = self.body.classes, self.body.label[self.kept]
-        self.hands, self.width = 2 * self.body.bodies, crop
+        self.hands, self.width, self.every = 2 * self.body.bodies, crop, every
         self.group = self.truth = None
         if about:
             groups = [about["groups"][str(n)] for n in about["actions"]]
             self.group = torch.tensor([[a == b for b in groups] for a in groups])
             self.truth = [self.body.truth[i] for i in self.kept]
-        cut_from = [self.body.fingerprint, *self.names, str((crop, side)), store.source]
+        cut_from = [self.body.fingerprint, *self.names, str((crop, side, every, at))]
+        cut_from.append(about["fingerprint"] if about else store.source)
+        self.source, self.stem = store.source, store.stem
         self.fingerprint = fingerprint([word.encode() for word in cut_from])
 
     def __len__(self) -> int:
@@ -112,37 +121,46 @@ class Hands(Dataset):
         self.body.set_epoch(epoch)
 
     @torch.no_grad()
-    def see(self, net: Callable) -> None:
-        """From now on give what a network sees of the crops instead of the crops.
+    def see(self, net: nn.Module) -> None:
+        """From now on give what a network at rest sees of the crops instead of the crops.
 
         Args:
-            net: crops n K 3 S S to features n K D.
+            net: `net.see` takes crops n K 3 S S to features n K D.
         """
-        self.crops = torch.cat([net(part) for part in self.crops.split(1000)])
+        weights = [value.numpy().tobytes() for value in net.state_dict().values()]
+
+        def make() -> tuple[dict[str, Tensor], dict[str, str]]:
+            return {"seen": torch.cat([net.see(part) for part in self.crops.split(1000)])}, {}
+
+        source = fingerprint([self.source.encode(), *weights])
+        self.crops = cached(f"seen-{self.stem}", source, make)[0]["seen"]
 
     def __getitems__(self, indices: Sequence[int]) -> Clips:
         i = torch.as_tensor(indices)
         body = self.body.__getitems__(self.kept[i].tolist())
-        within = self.body.within(self.kept[i]).round().long()
-        at = self.first[i, None] + within
-        batch = Clips(body.poses, body.seen, body.label, self.crops[at][:, :, : self.hands])
+        within = self.within(i)
+        crops = self.crops[self.first[i, None] + within][:, :, : self.hands]
+        batch = Clips(body.poses, body.seen, body.label, crops)
         if self.truth is None:
             return batch
         truth = [self.shown(n, t) for n, t in zip(indices, within, strict=True)]
         holds, during = (torch.stack(column) for column in zip(*truth, strict=True))
         return batch._replace(group=self.group[body.label], holds=holds, frames=during)
 
-    def shown(self, index: int, frames: Int[Tensor, " T"]) -> tuple[Bool[Tensor, "T K"], Bool[Tensor, " T"]]:
+    def within(self, indices: Int[Tensor, " B"]) -> Int[Tensor, "B T"]:
+        """Which of the clips' cuts this epoch shows."""
+        last = (self.body.lengths[self.kept[indices]] - 1) // self.every
+        return (self.body.within(self.kept[indices]) / self.every).round().long().minimum(last[:, None])
+
+    def shown(self, index: int, cuts: Int[Tensor, " T"]) -> tuple[Bool[Tensor, "T K"], Bool[Tensor, " T"]]:
         """In which crops the middle of what decides is visible, in frames of the action; and these frames."""
-        truth = self.truth[index]
-        box, visible = (torch.tensor(truth[name])[frames] for name in ("box", "visible"))
-        scale = ntu.SIZE[0] / truth["size"][0]
-        middle = scale * (box[:, :2] + box[:, 2:]) / 2
+        truth, frames = self.truth[index], self.every * cuts
         first, end = truth["frames"]
-        during = (frames >= first) & (frames < end)
-        centres = self.centres[self.first[index] + frames][:, : self.hands]
+        middle, seen = (x[frames] for x in evidence(truth))
+        middle = ntu.SIZE[0] / truth["size"][0] * middle
+        centres = self.centres[self.first[index] + cuts][:, : self.hands]
         inside = ((middle[:, None] - centres).abs() < self.width / 2).all(-1)
-        return inside & (during & (visible > 0.3))[:, None], during
+        return inside & seen[:, None], (frames >= first) & (frames < end)
 
     def film(
         self, index: int
@@ -151,10 +169,11 @@ class Hands(Dataset):
 
         In pixels; NaN where there is none.
         """
-        frames = self.body.within(self.kept[[index]])[0].round().long()
+        cuts = self.within(torch.tensor([index]))[0]
+        frames = self.every * cuts
         pictures = torch.from_numpy(video.read(ntu.video(self.paths[index]), frames.tolist()))
         scale = pictures.shape[1] / ntu.SIZE[0]
-        hands = scale * self.centres[self.first[index] + frames][:, : self.hands]
+        hands = scale * self.centres[self.first[index] + cuts][:, : self.hands]
         hands = hands.where(hands.isfinite(), torch.nan)
         if self.truth is None:
             return pictures, hands, None
@@ -169,32 +188,36 @@ class Store(NamedTuple):
     """The crops of a release."""
 
     crops: UInt8[Tensor, "N K 3 S S"]
-    centres: Float[Tensor, "N K 2"]  # in pixels of 1920 x 1080, infinite where the hand is not seen
+    centres: Float[Tensor, "N K 2"]  # in pixels of 1920 x 1080, infinite where there is nothing to cut
     first: Int[Tensor, " n"]  # frame of each clip
     damaged: dict[str, str]  # clip -> what is wrong with it
+    stem: str  # says of which release, and how it was cut
     source: str  # fingerprint of files and code
 
 
-def keep(files: Sequence[Path], crop: int, side: int, limit: int) -> Store:
-    """The crops of all clips, cut now or by an earlier call."""
+def keep(files: Sequence[Path], limit: int, **cuts: int | str) -> Store:
+    """The crops of all clips, cut now or by an earlier call.
+
+    Args:
+        cuts: how, see `crops_of`.
+    """
     code = (__file__, ntu.__file__, video.__file__, sys.modules[cut.__module__].__file__)
     both = [other for path in files for other in (path, ntu.video(path)) if other.is_file()]
     stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path in both for stat in [path.stat()]]
-    parts = [*(Path(path).read_bytes() for path in code), json.dumps([stats, crop, side]).encode()]
-    source = fingerprint(parts)
-    stem = f"hands-{crop}-{side}.{fingerprint(os.path.commonpath(files).encode())}"
-    path = REPOSITORY / scratch() / "cache" / f"{stem}.{source}.safetensors"
-    if not path.is_file():
+    source = fingerprint([*(Path(path).read_bytes() for path in code), json.dumps([stats, cuts]).encode()])
+    stem = "-".join(map(str, [*cuts.values(), fingerprint(os.path.commonpath(files).encode())]))
+
+    def make() -> tuple[dict[str, Tensor], dict[str, str]]:
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             found, taken = [], 0
-            for part in pool.map(partial(crops_of, crop=crop, side=side), files):
+            for part in pool.map(partial(crops_of, **cuts), files):
                 found.append(part)
                 taken += 0 if isinstance(part, str) else part[0].nbytes
                 if taken > limit:
                     pool.shutdown(cancel_futures=True)
                     raise ValueError(
                         f"the crops of {len(found)} of {len(files)} clips take {taken / 2**30:.1f} GiB;"
-                        " choose a smaller side, or a larger limit"
+                        " choose a smaller side, cut fewer frames (every), or a larger limit"
                     )
         whole = [part for part in found if not isinstance(part, str)]
         if not whole:
@@ -205,31 +228,62 @@ def keep(files: Sequence[Path], crop: int, side: int, limit: int) -> Store:
             "centres": torch.cat([centres for _, centres in whole]),
             "first": torch.tensor(lengths).cumsum(0) - torch.tensor(lengths),
         }
-        bad = {file.stem: part for file, part in zip(files, found, strict=True) if isinstance(part, str)}
-        write_whole(path, save(tensors, {"damaged": json.dumps(bad)}))
+        return tensors, {
+            file.stem: part for file, part in zip(files, found, strict=True) if isinstance(part, str)
+        }
+
+    tensors, damaged = cached(stem, source, make)
+    return Store(**tensors, damaged=damaged, stem=stem, source=source)
+
+
+def cached(
+    stem: str, source: str, make: Callable[[], tuple[dict[str, Tensor], dict[str, str]]]
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors, and words about them, from a file of this machine; the file is made where it is absent.
+
+    Args:
+        source: fingerprint of all that they depend on; files of the same stem and another one are removed.
+    """
+    path = REPOSITORY / scratch() / "cache" / f"{stem}.{source}.safetensors"
+    if not path.is_file():
+        tensors, words = make()
+        write_whole(path, save(tensors, words))
     for old in set(path.parent.glob(f"{stem}.*.safetensors")) - {path}:
         old.unlink(missing_ok=True)
     with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in ("crops", "centres", "first")}
-        return Store(**tensors, damaged=json.loads(file.metadata()["damaged"]), source=source)
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
 
 def crops_of(
-    path: Path, crop: int, side: int
+    path: Path, crop: int, side: int, every: int, at: str
 ) -> tuple[UInt8[Tensor, "T K 3 S S"], Float[Tensor, "T K 2"]] | str:
-    """The crops around the hands of one clip and where they are; or what is wrong with it."""
+    """The crops of one clip's frames and where they are; or what is wrong with it."""
     try:
         places, given = ntu.pixels(path)
-        pictures = video.read(ntu.video(path))
+        count = video.length(ntu.video(path))
+        if count != len(places):
+            return f"{ntu.video(path)} has {count} frames, its skeleton {len(places)}; download both again"
+        pictures = torch.from_numpy(video.read(ntu.video(path), range(0, count, every)))
     except (DamagedClip, FileNotFoundError) as error:
         return str(error)
-    if len(pictures) != len(places):
-        return (
-            f"{ntu.video(path)} has {len(pictures)} frames, its skeleton {len(places)}; download both again"
+    scale = ntu.SIZE[0] / pictures.shape[1]
+    if at == "hands":
+        centres, seen = (
+            torch.from_numpy(array[::every, :, HANDS]).flatten(1, 2) for array in (places, given)
         )
-    centres, seen = (torch.from_numpy(array[:, :, HANDS]).flatten(1, 2) for array in (places, given))
+    else:
+        centres, seen = (x[::every, None] for x in evidence(release.truth(path)))
+        centres = scale * centres
     corner = torch.tensor([crop / 2, crop / 2])
-    boxes = torch.cat([centres - corner, centres + corner], -1) * (pictures.shape[1] / ntu.SIZE[0])
-    found = cut(torch.from_numpy(pictures).permute(0, 3, 1, 2).float(), boxes.float(), side)
+    boxes = torch.cat([centres - corner, centres + corner], -1) / scale
+    found = cut(pictures.permute(0, 3, 1, 2).float(), boxes.float(), side)
     found = (found * seen[..., None, None, None]).round().to(torch.uint8)
     return found, torch.where(seen[..., None], centres, torch.inf).float()
+
+
+def evidence(truth: dict) -> tuple[Float[Tensor, "T 2"], Bool[Tensor, " T"]]:
+    """The middle of what decides, in pixels of the video; and when, during the action, it is to be seen."""
+    box, visible = torch.tensor(truth["box"]), torch.tensor(truth["visible"])
+    first, end = truth["frames"]
+    frames = torch.arange(len(box))
+    return (box[:, :2] + box[:, 2:]) / 2, (visible > 0.3) & (frames >= first) & (frames < end)

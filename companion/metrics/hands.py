@@ -16,10 +16,10 @@ def scorer(groups: dict[str, Bool[Tensor, " C"]]) -> Callable:
     `accuracy`, `accuracy_pose` and `accuracy_rgb` of the fused scores and of each stream; `within_*`, of the
     clips of a group: the same, when it is known that it is this group.
 
-    `on_hand`, over frames in which some hands show what decides and some do not: the share of the hands'
-    weights on those that do. Two controls: `on_hand_uniform`, equal weights, and `on_hand_shuffled`, the
-    same model given the pose of another clip. `on_frames` is the share of the frames' weights on those of
-    the action, `on_frames_uniform` that of equal weights.
+    `on_hand`, over frames in which some hands show what decides and some do not: the share of the weights
+    of the hands that are there on those that do. Two controls: `on_hand_uniform`, equal weights, and
+    `on_hand_shuffled`, the same model given the pose of another clip. `on_frames` is the share of the frames'
+    weights on those of the action, `on_frames_uniform` that of equal weights.
 
     Args:
         groups: name -> its classes.
@@ -41,9 +41,8 @@ def scorer(groups: dict[str, Bool[Tensor, " C"]]) -> Callable:
         other = model(batch.poses.roll(1, 0), batch.hands)
         there = batch.hands.flatten(3).amax(-1) > 0
         usable = batch.holds.any(-1) & (there & ~batch.holds).any(-1)
-        kinds = {"": read.hands, "_shuffled": other.hands, "_uniform": there / there.sum(-1, keepdim=True)}
-        for name, weights in kinds.items():
-            share = (weights * batch.holds).sum(-1) * usable
+        for name, weights in {"": read.hands, "_shuffled": other.hands, "_uniform": there.float()}.items():
+            share = (weights * batch.holds).sum(-1) / (weights * there).sum(-1) * usable
             found[f"on_hand{name}"] = 100 * share.nan_to_num().sum(1) / usable.sum(1)
         found["on_frames"] = 100 * (read.frames * batch.frames).sum(1)
         found["on_frames_uniform"] = 100 * batch.frames.float().mean(1)

@@ -14,22 +14,27 @@ accelerations of the joints, p' from how much they move, and GRU states are pool
 In both the streams are fused late, by the sum of their scores, and trained one after the other: the pose
 stream first; then it rests.
 
-Differences: v comes from a small network that is first trained alone on crops and then rests (`Crops`),
-instead of an Inception-v3 with ImageNet weights. The paper does not say how the weights p_t of
-PoseConditioned are normalised ("sigmoid activation"): here hidden units are sigmoids, and weights sum to 1.
+What sees the crops rests too: an Inception-v3 with ImageNet weights, as in the papers (`Inception`), or a
+small network that is first trained alone on crops (`Crops`), which the simulated releases are for. The paper
+does not say how the weights p_t of PoseConditioned are normalised ("sigmoid activation"): here hidden units
+are sigmoids, and weights sum to 1.
 
 Letters: B clips, T frames, M bodies, J joints, K = 2 M hands, S side of a crop, D what is seen of a crop,
 F pose features, H state, C classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.models import inception_v3
+from torchvision.transforms import v2
 
 from companion.models.skeleton_baselines import PoseConvNet
 from companion.ops import pose
@@ -69,10 +74,8 @@ class Crops(nn.Module):
     def see(
         self, crops: UInt8[Tensor, "*n 3 S S"], which: Bool[Tensor, "*n"] | None = None
     ) -> Float[Tensor, "*n D"]:
-        """Of each crop, or of some; zero of the others and of black ones, where there was no hand."""
-        which = present(crops) if which is None else which
-        seen = self.glimpse(crops[which].float() / 127.5 - 1)
-        return seen.new_zeros(*which.shape, seen.shape[-1]).masked_scatter(which[..., None], seen)
+        """Of each crop, or of some."""
+        return glimpses(lambda part: self.glimpse(part.float() / 127.5 - 1), crops, which)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"], crops: UInt8[Tensor, "B T K 3 S S"]) -> Read:
         which = present(crops)
@@ -82,6 +85,51 @@ class Crops(nn.Module):
             which = which & (drawn >= least[:, None, None])
         scores = self.classify(self.dropout(self.see(crops, which))) * which[..., None]
         return Read(scores.sum((1, 2)) / which.sum((1, 2))[:, None].clamp_min(1))
+
+
+class Inception(nn.Module):
+    """What an Inception-v3 sees of single crops: D = 2048, the last layer before its scores. It rests.
+
+    Args:
+        weights: of torchvision's inception_v3, in its file (inception_v3_google-0cc3c7bd.pth).
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it holds something else. It is read without executing code.
+    """
+
+    def __init__(self, weights: str | Path) -> None:
+        super().__init__()
+        if not Path(weights).is_file():
+            raise FileNotFoundError(f"no file {weights}; download torchvision's weights of inception_v3")
+        net = inception_v3(weights=None, init_weights=False)
+        try:
+            net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        except (RuntimeError, TypeError, AttributeError, EOFError, UnpicklingError) as error:
+            raise ValueError(
+                f"{weights} holds no weights of torchvision's inception_v3 ({type(error).__name__});"
+                " download them again"
+            ) from None
+        net.fc = nn.Identity()
+        self.net = net.eval().requires_grad_(False)
+        self.ready = v2.Compose(
+            [v2.Resize((299, 299)), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)]
+        )
+
+    def see(self, crops: UInt8[Tensor, "*n 3 S S"]) -> Float[Tensor, "*n D"]:
+        """Of each crop."""
+        return glimpses(
+            lambda part: torch.cat([self.net(self.ready(some)) for some in part.split(64)]), crops
+        )
+
+
+def glimpses(
+    see: Callable, crops: UInt8[Tensor, "*n 3 S S"], which: Bool[Tensor, "*n"] | None = None
+) -> Float[Tensor, "*n D"]:
+    """What a network sees of some crops; zero of the others and of black ones, where there was no hand."""
+    which = present(crops) if which is None else which
+    found = see(crops[which])
+    return found.new_zeros(*which.shape, found.shape[-1]).masked_scatter(which[..., None], found)
 
 
 def present(crops: UInt8[Tensor, "*n 3 S S"]) -> Bool[Tensor, "*n"]:

@@ -294,6 +294,7 @@ class PoseConvNet(nn.Module):
         """s, what the hands' attention is conditioned on."""
         moves = torch.stack([poses, *pose.derivatives(poses)], 1)  # B 3 T M J 3
         image = moves[..., self.tour, :].flatten(3)
+        image = image.contiguous(memory_format=torch.channels_last)  # twice as fast a reading on a CPU
         return F.relu(self.join(self.dropout(self.convolve(image).flatten(1))))
 
     def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
