@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -20,11 +21,11 @@ from companion.skeleton import Skeleton
 WEIGHT, TRUTH = "#E69F00", "#56B4E9"  # of Okabe and Ito, told apart by colour-blind readers
 
 
-def picture(figure: Figure, alt: str) -> Image:
-    """A figure as PNG; `alt` says what is to be seen to those who do not see it."""
+def picture(figure: Figure, alt: str, kind: str = "png") -> Image:
+    """A figure as PNG, or as JPEG; `alt` says what is to be seen to those who do not see it."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=90)
-    return Image(buffer.getvalue(), alt=alt)
+    figure.savefig(buffer, dpi=90, format=kind)
+    return Image(buffer.getvalue(), format=kind, alt=alt)
 
 
 def source(module: ModuleType) -> Markdown:
@@ -149,10 +150,10 @@ def skeletons(
 def contact_sheet(
     titles: Sequence[str],
     pictures: Sequence[UInt8[Tensor, "H W 3"]],
-    boxes: Sequence[Float[Tensor, "4"] | None],
+    boxes: Sequence[Float[Tensor, "4"]],
     columns: int = 4,
 ) -> Image:
-    """One picture a title, with the box of what decides where there is one."""
+    """One picture a title, with the box of what decides where there is one; NaN where not."""
     rows = -(-len(titles) // columns)
     figure = Figure(figsize=(2.7 * columns, 1.75 * rows), layout="constrained")
     for axes in figure.subplots(rows, columns, squeeze=False).flat:
@@ -160,11 +161,11 @@ def contact_sheet(
     for axes, title, pixels, box in zip(figure.axes, titles, pictures, boxes, strict=False):
         axes.imshow(pixels.numpy())
         axes.set_title(title, fontsize=9)
-        if box is not None and not box.isnan().any():
+        if not box.isnan().any():
             x0, y0, x1, y1 = box.tolist()
             style = {"fill": False, "edgecolor": TRUTH, "linewidth": 1.5}
             axes.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, **style))
-    return picture(figure, f"one picture each of {', '.join(titles)}")
+    return picture(figure, f"one picture each of {', '.join(titles)}", "jpeg")
 
 
 def over_time(
@@ -181,6 +182,29 @@ def over_time(
         axes.set_title(titles[n], fontsize=9)
     said = "" if acting is None else "; the action is shaded"
     return picture(figure, f"weight over time in {len(weights)} clips{said}: {', '.join(titles)}")
+
+
+def by_distance(scores: pd.DataFrame) -> Image:
+    """Mean and sd of each variant over the distance of a thing from the hand.
+
+    Args:
+        scores: columns variant, edge (the distance up to which a row counts), mean, sd.
+    """
+    figure = Figure(figsize=(5.5, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(100 / 3, color="grey", linestyle="--", linewidth=1, label="chance")
+    edges = sorted(set(scores["edge"]))
+    for n, (variant, rows) in enumerate(scores.groupby("variant", sort=False)):
+        rows = rows.sort_values("edge")
+        places = [edges.index(edge) + 0.05 * n for edge in rows["edge"]]
+        axes.errorbar(places, rows["mean"], rows["sd"], marker="o", capsize=2, label=variant)
+    names = [f"{low} to {high}" for low, high in pairwise([0, *edges])]
+    axes.set_xticks(range(len(edges)), names)
+    axes.set(xlabel="distance from the hand, pixels of 1920 x 1080", ylabel="right, %", ylim=(0, 103))
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return picture(
+        figure, f"share of clips read right over the distance of the thing, of {len(edges)} ranges"
+    )
 
 
 def confusion(truth: Int[Tensor, " N"], read: Int[Tensor, " N"], classes: Sequence[str], title: str) -> Image:

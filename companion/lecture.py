@@ -329,6 +329,16 @@ STATEMENTS = (
     ),
     *(
         Statement(
+            f"within the group {group} a crop at what decides is read right in more than 95 % of the clips",
+            *ALONE[:3],
+            "cross_subject",
+            ((1, "evidence", f"within_{group}"),),
+            95,
+        )
+        for group in ("chest", "face", "context")
+    ),
+    *(
+        Statement(
             f"pose and RGB together recognise more than {stream} alone",
             *DRIVEN,
             protocol,

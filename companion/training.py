@@ -184,7 +184,7 @@ def measure(
         params: with the options of `fit` under "fit"; a record made with equal params is kept.
         build: makes the model; called after seeding.
         data, test: the training set, and the set that `score` is averaged over, once; a sample for which
-            a score is not defined has NaN and does not count.
+            a score is not defined has NaN and does not count. A score of no sample is left out.
         out: folder of the records, see `records.Run.path`.
 
     Returns:
@@ -207,7 +207,8 @@ def measure(
         return record, model.eval(), losses
     losses = fit(model, data, loss, seed=run.seed, schedule=schedule, checkpoint=checkpoint, **params["fit"])
     rows = evaluate(model, test, score, seed=run.seed)
-    means = {name: round(float(np.nanmean(values, dtype=float)), 4) for name, values in rows.items()}
+    rows = {name: values[~np.isnan(values)] for name, values in rows.items()}
+    means = {name: round(float(values.mean(dtype=float)), 4) for name, values in rows.items() if len(values)}
     provenance = made_by | {
         "seconds": None if resumed else round(perf_counter() - start),
         "precision": "bf16" if accelerator().mixed_precision == "bf16" else "f32",
@@ -225,13 +226,14 @@ def part(
 
     Args:
         run: whose variant is the part's name.
-        params: with the options of `fit` under "fit"; or "weights", a file in the repository to load instead.
+        params: with the options of `fit` under "fit"; or "weights", a file in the repository to load instead;
+            without either it is ready when it is built.
     """
     seed_everything(run.seed)
     model = build()
     if "weights" in params:
         load_checkpoint(records.REPOSITORY / params["weights"], model)
-    else:
+    elif "fit" in params:
         fit(model, data, loss, seed=run.seed, checkpoint=records.checkpoint(run, params), **params["fit"])
     return model.eval()
 

@@ -40,9 +40,16 @@ def test_pictures_of_skeletons():
         figures.skeletons(poses, seen, OPENNI, names, acting, columns=2),
         figures.over_time(torch.rand(3, 8), names, frames),
         figures.contact_sheet(
-            names, list(torch.zeros(3, 9, 16, 3, dtype=torch.uint8)), [None, *torch.rand(2, 4)]
+            names,
+            list(torch.zeros(3, 9, 16, 3, dtype=torch.uint8)),
+            [torch.full((4,), torch.nan), *torch.rand(2, 4)],
         ),
         figures.confusion(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 1]), names, "SBU"),
+        figures.by_distance(
+            pd.DataFrame(
+                {"variant": ["crops", "crops", "evidence"], "edge": [100, 200, 100], "mean": 50.0, "sd": 2.0}
+            )
+        ),
     ]
     for picture in drawn:
         assert min(size(picture)) > 80 and len(picture.data) < 100_000 and len(picture.alt) > 10

@@ -184,3 +184,15 @@ def test_a_file_without_inception_is_refused(tmp_path, content):
         hand_attention.Inception(path)
     with pytest.raises(FileNotFoundError, match="no file .*; download torchvision's weights"):
         hand_attention.Inception(tmp_path / "none.pth")
+
+
+def test_classes_by_distance():
+    labels, away = torch.tensor([0, 0, 1, 1]), torch.tensor([50.0, 150, 150, torch.nan])
+    Far = namedtuple("Far", (*Clips._fields, "away"))
+    clips = Far(torch.zeros(4, 1), torch.zeros(4), labels, None, None, None, away)
+    groups = {"near": torch.tensor([True, True])}
+    read = Read(torch.tensor([[1.0, 0]]).expand(4, 2))
+    got = scores.scorer(groups, ("near", (100, 200)))(lambda poses, v: read, clips)
+    nan = torch.nan
+    torch.testing.assert_close(got["within_near_to_100"], torch.tensor([100, nan, nan, nan]), equal_nan=True)
+    torch.testing.assert_close(got["within_near_to_200"], torch.tensor([nan, 100, 0, nan]), equal_nan=True)

@@ -80,6 +80,15 @@ def test_held_things_are_in_a_crop_and_those_pointed_at_are_not(root):
     assert np.mean(shares["chest"]) > 0.7 and np.mean(shares["context"]) < 0.2
 
 
+def test_how_far_what_decides_is_from_a_hand(root):
+    """What is held is near; what is pointed at is an arm's length away at most, and beyond the hand."""
+    train = data(root)
+    away = train.__getitems__(range(len(train))).away
+    context = torch.tensor([truth["group"] == "context" for truth in train.truth])
+    assert away[~context].max() < 60 < 80 < away[context].min() and away[context].max() < 400
+    assert torch.equal(data(root, at="evidence").__getitems__(range(len(train))).away, away)
+
+
 def test_a_group_is_the_classes_that_share_their_motion(root):
     train = data(root)
     assert train.classes[:2] == ("reading", "writing")

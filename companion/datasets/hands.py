@@ -45,6 +45,9 @@ class Clips(NamedTuple):
     group: Bool[Tensor, "B C"] | None = None  # the classes of the clip's group, where there are groups
     holds: Bool[Tensor, "B T K"] | None = None  # the crop shows what decides, in the frames of the action
     frames: Bool[Tensor, "B T"] | None = None  # of the action
+    away: Float[Tensor, " B"] | None = (
+        None  # what decides from the nearest crop's middle, in pixels of 1920 x 1080
+    )
 
 
 class Hands(Dataset):
@@ -144,30 +147,35 @@ class Hands(Dataset):
         if self.truth is None:
             return batch
         truth = [self.shown(n, t) for n, t in zip(indices, within, strict=True)]
-        holds, during = (torch.stack(column) for column in zip(*truth, strict=True))
-        return batch._replace(group=self.group[body.label], holds=holds, frames=during)
+        holds, during, away = (torch.stack(column) for column in zip(*truth, strict=True))
+        return batch._replace(group=self.group[body.label], holds=holds, frames=during, away=away)
 
     def within(self, indices: Int[Tensor, " B"]) -> Int[Tensor, "B T"]:
         """Which of the clips' cuts this epoch shows."""
         last = (self.body.lengths[self.kept[indices]] - 1) // self.every
         return (self.body.within(self.kept[indices]) / self.every).round().long().minimum(last[:, None])
 
-    def shown(self, index: int, cuts: Int[Tensor, " T"]) -> tuple[Bool[Tensor, "T K"], Bool[Tensor, " T"]]:
-        """In which crops the middle of what decides is visible, in frames of the action; and these frames."""
+    def shown(
+        self, index: int, cuts: Int[Tensor, " T"]
+    ) -> tuple[Bool[Tensor, "T K"], Bool[Tensor, " T"], Float[Tensor, ""]]:
+        """Of one clip `holds`, `frames`, and the median of `away`, NaN where nothing is to be seen."""
         truth, frames = self.truth[index], self.every * cuts
         first, end = truth["frames"]
+        scale = ntu.SIZE[0] / truth["size"][0]
         middle, seen = (x[frames] for x in evidence(truth))
-        middle = ntu.SIZE[0] / truth["size"][0] * middle
         centres = self.centres[self.first[index] + cuts][:, : self.hands]
-        inside = ((middle[:, None] - centres).abs() < self.width / 2).all(-1)
-        return inside & seen[:, None], (frames >= first) & (frames < end)
+        inside = ((scale * middle[:, None] - centres).abs() < self.width / 2).all(-1)
+        hands = torch.tensor(truth["hands"])[frames].flatten(1, 2)
+        off = middle[:, None] - (hands[..., :2] + hands[..., 2:]) / 2
+        away = scale * off.norm(dim=-1).amin(1).where(seen, torch.nan).nanmedian()
+        return inside & seen[:, None], (frames >= first) & (frames < end), away
 
     def film(
         self, index: int
-    ) -> tuple[UInt8[Tensor, "T H W 3"], Float[Tensor, "T K 2"], Float[Tensor, "T 4"] | None]:
+    ) -> tuple[UInt8[Tensor, "T H W 3"], Float[Tensor, "T K 2"], Float[Tensor, "T 4"]]:
         """To look at: the pictures of a batch's clip, and on them the hands and the box of what decides.
 
-        In pixels; NaN where there is none.
+        In pixels; NaN where there is none, or none is known.
         """
         cuts = self.within(torch.tensor([index]))[0]
         frames = self.every * cuts
@@ -176,7 +184,7 @@ class Hands(Dataset):
         hands = scale * self.centres[self.first[index] + cuts][:, : self.hands]
         hands = hands.where(hands.isfinite(), torch.nan)
         if self.truth is None:
-            return pictures, hands, None
+            return pictures, hands, torch.full((len(cuts), 4), torch.nan)
         box = torch.tensor(self.truth[index]["box"])[frames]
         return pictures, hands, box.where(box.any(-1, keepdim=True), torch.nan)
 

@@ -3,14 +3,15 @@
 Letters: B clips, T frames, K hands, C classes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
 
-def scorer(groups: dict[str, Bool[Tensor, " C"]]) -> Callable:
+def scorer(groups: dict[str, Bool[Tensor, " C"]], away: tuple[str, Sequence[int]] | None = None) -> Callable:
     """Scores for `training.measure`: in percent, one value a clip, NaN where it is not defined.
 
     `accuracy`, `accuracy_pose` and `accuracy_rgb` of the fused scores and of each stream; `within_*`, of the
@@ -21,8 +22,12 @@ def scorer(groups: dict[str, Bool[Tensor, " C"]]) -> Callable:
     `on_hand_shuffled`, the same model given the pose of another clip. `on_frames` is the share of the frames'
     weights on those of the action, `on_frames_uniform` that of equal weights.
 
+    With `away`, within_<group>_to_<edge>: the clips whose thing is no farther from a hand than this edge, in
+    pixels of the full picture, but farther than the edge before.
+
     Args:
         groups: name -> its classes.
+        away: a group, and the edges.
     """
 
     def scores(model: Callable, batch: tuple) -> dict[str, Tensor]:
@@ -36,6 +41,11 @@ def scorer(groups: dict[str, Bool[Tensor, " C"]]) -> Callable:
                     best = logits.masked_fill(~inside, -torch.inf).argmax(-1)
                     right = 100.0 * (best == batch.label)
                     found[f"within_{group}{name}"] = right.where(inside[batch.label], torch.nan)
+        if away and batch.away is not None:
+            group, edges = away
+            for low, high in pairwise([0, *edges]):
+                inside = (batch.away > low) & (batch.away <= high)
+                found[f"within_{group}_to_{high}"] = found[f"within_{group}"].where(inside, torch.nan)
         if read.hands is None or batch.holds is None:
             return found
         other = model(batch.poses.roll(1, 0), batch.hands)

@@ -54,6 +54,7 @@ pd.set_option("display.max_colwidth", 90)
 
 # %%
 name = "08_pose_is_not_enough"
+EDGES = 150, 200, 250, 300  # of how far a thing may be from the hand, in pixels of 1920 x 1080
 plan = records.plan(name, source, profile, seed, protocol, variant)
 if not plan:
     raise ValueError(f"no model of {source} in profile {profile!r} has a seed {seed}; choose a smaller one")
@@ -76,29 +77,31 @@ for row, n in enumerate(first.values()):
     film, _, box = test.film(n)
     t = len(film) // 2 if during is None else int(during[row].nonzero().float().mean())
     pictures.append(film[t])
-    boxes.append(None if box is None else box[t])
+    boxes.append(box[t])
 figures.contact_sheet([test.classes[k] for k in first], pictures, boxes)
 
 # %% [markdown]
 # ## Training
 #
 # One network reads joints: the pose ConvNet of Baradel, Wolf and Mille (BMVC 2018). One sees single crops around hands
-# and takes the mean of its scores: no attention, no order in time, no pose.
+# and takes the mean of its scores: no attention, no order in time, no pose. The profile `full` adds two more of those: one
+# with wide crops, and one with crops at what decides, wherever it is (`evidence`): how well can things be told apart at
+# this resolution if one only looks at the right place?
 
-# %% tags=["nbval-ignore-output", "trained"] tolerance=1.0
+# %%
 done = {}
 for run, params in plan.items():
     where = (run.protocol, run.fold, seed, root)
     train, held_out = (Hands(source, side, *where, **params["data"]) for side in ("train", "test"))
     C, T, body = len(train.classes), train.body.frames, train.body
     kind, _, order = run.variant.partition("-")
-    build = {
-        "pose": partial(hand_attention.pose_stream, order, body.tree, body.bodies, C, T),
-        "crops": partial(hand_attention.Crops, train.crops.shape[-1], C),
-    }[kind]
-    done[run] = training.measure(
-        run, params, build, train, held_out, hand_attention.objective, hands.scorer(groups), out=out
-    )
+    build = partial(hand_attention.Crops, train.crops.shape[-1], C)
+    if kind == "pose":
+        build = partial(hand_attention.pose_stream, order, body.tree, body.bodies, C, T)
+    sides = (train, held_out, hand_attention.objective, hands.scorer(groups, ("context", EDGES)))
+    done[run] = training.measure(run, params, build, *sides, out=out)
+
+# %% tags=["nbval-ignore-output", "trained"] tolerance=1.0
 losses = {f"{run.variant}, {run.protocol}": (lost[0], lost[-1]) for run, (_, _, lost) in done.items() if lost}
 pd.DataFrame(losses, index=["first loss", "last loss"]).T.round(2)
 
@@ -131,9 +134,18 @@ numbers.filter(regex="^(accuracy|within_[a-z]+)$")
 # The profile `full` simulates other performances for each seed.
 
 # %%
-runs = tables.measured()
-runs = runs[(runs.notebook == name) & runs.metric.str.fullmatch("accuracy|within_[a-z]+")]
+every = tables.measured()
+every = every[every.notebook == name]
+runs = every[every.metric.str.fullmatch("accuracy|within_[a-z]+")]
 runs.pivot_table(index=["protocol", "variant"], columns="metric", values=["mean", "sd"], sort=False)
+
+# %% [markdown]
+# Things that are pointed at lie beyond the hand, some farther than others. How far may they be?
+
+# %% tags=["nbval-ignore-output", "picture"]
+far = every[every.metric.str.match("within_context_to_") & (every.protocol == "cross_subject")]
+if len(far):
+    display(figures.by_distance(far.assign(edge=far.metric.str.extract(r"(\d+)$")[0].astype(int))))
 
 # %% [markdown]
 # ## Claims
