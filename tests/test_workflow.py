@@ -154,3 +154,10 @@ def test_a_seed_beyond_all_variants_is_no_job():
     """Three seeds of SBU's and N-UCLA's variants are asked for, one of some."""
     seeds = [(job.source, job.seed) for job in jobs("paper") if job.notebook == "06_attention_on_joints"]
     assert seeds == [("sbu", seed) for seed in range(3)] + [("nucla", seed) for seed in range(3)]
+
+
+def test_notebooks_share_their_release():
+    read = {job.notebook: job.releases() for job in jobs("quick")}
+    assert len(read["08_pose_is_not_enough"]) == 1
+    assert read["08_pose_is_not_enough"] == read["09_pose_driven_attention"]
+    assert not read["05_hard_attention"] and not read["00_the_lecture"]

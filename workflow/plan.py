@@ -1,11 +1,13 @@
 """What the batch runs: one job a (notebook, source, seed) of a profile, as `config.yaml` says."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from companion import records
+from companion.files import fingerprint
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,6 +40,13 @@ class Job:
         if self.source == "none":
             return {}
         return records.plan(self.notebook, self.source, self.profile, self.seed)
+
+    def releases(self) -> dict[str, str]:
+        """The simulated releases that the notebook reads: fingerprint -> JSON of their parameters."""
+        read = [
+            params["release"] | {"seed": self.seed} for params in self.plan().values() if "release" in params
+        ]
+        return {fingerprint(text.encode()): text for text in (json.dumps(r, sort_keys=True) for r in read)}
 
     def parameters(self) -> str:
         """The words of papermill."""

@@ -105,12 +105,14 @@ class Hands(Dataset):
         number = torch.tensor([place[name] for name in self.names])
         self.first, self.crops, self.centres = store.first[number], store.crops, store.centres
         self.classes, self.label = self.body.classes, self.body.label[self.kept]
-        self.hands, self.width, self.every = 2 * self.body.bodies, crop, every
+        self.hands = min(2 * self.body.bodies, store.crops.shape[1])
+        self.width, self.every = crop, every
         self.group = self.truth = None
         if about:
             groups = [about["groups"][str(n)] for n in about["actions"]]
             self.group = torch.tensor([[a == b for b in groups] for a in groups])
             self.truth = [self.body.truth[i] for i in self.kept]
+            self.know()
         cut_from = [self.body.fingerprint, *self.names, str((crop, side, every, at))]
         cut_from.append(about["fingerprint"] if about else store.source)
         self.source, self.stem = store.source, store.stem
@@ -141,34 +143,39 @@ class Hands(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> Clips:
         i = torch.as_tensor(indices)
         body = self.body.__getitems__(self.kept[i].tolist())
-        within = self.within(i)
-        crops = self.crops[self.first[i, None] + within][:, :, : self.hands]
-        batch = Clips(body.poses, body.seen, body.label, crops)
+        at = self.first[i, None] + self.within(i)
+        batch = Clips(body.poses, body.seen, body.label, self.crops[at][:, :, : self.hands])
         if self.truth is None:
             return batch
-        truth = [self.shown(n, t) for n, t in zip(indices, within, strict=True)]
-        holds, during, away = (torch.stack(column) for column in zip(*truth, strict=True))
-        return batch._replace(group=self.group[body.label], holds=holds, frames=during, away=away)
+        known = {
+            "holds": self.holds[at],
+            "frames": self.during[at],
+            "away": self.away[at].nanmedian(1).values,
+        }
+        return batch._replace(group=self.group[body.label], **known)
 
     def within(self, indices: Int[Tensor, " B"]) -> Int[Tensor, "B T"]:
         """Which of the clips' cuts this epoch shows."""
         last = (self.body.lengths[self.kept[indices]] - 1) // self.every
         return (self.body.within(self.kept[indices]) / self.every).round().long().minimum(last[:, None])
 
-    def shown(
-        self, index: int, cuts: Int[Tensor, " T"]
-    ) -> tuple[Bool[Tensor, "T K"], Bool[Tensor, " T"], Float[Tensor, ""]]:
-        """Of one clip `holds`, `frames`, and the median of `away`, NaN where nothing is to be seen."""
-        truth, frames = self.truth[index], self.every * cuts
-        first, end = truth["frames"]
-        scale = ntu.SIZE[0] / truth["size"][0]
-        middle, seen = (x[frames] for x in evidence(truth))
-        centres = self.centres[self.first[index] + cuts][:, : self.hands]
-        inside = ((scale * middle[:, None] - centres).abs() < self.width / 2).all(-1)
-        hands = torch.tensor(truth["hands"])[frames].flatten(1, 2)
-        off = middle[:, None] - (hands[..., :2] + hands[..., 2:]) / 2
-        away = scale * off.norm(dim=-1).amin(1).where(seen, torch.nan).nanmedian()
-        return inside & seen[:, None], (frames >= first) & (frames < end), away
+    def know(self) -> None:
+        """Of each cut: in which crops what decides is to be seen, whether it is of the action, and `away`."""
+        self.holds = torch.zeros(len(self.centres), self.hands, dtype=torch.bool)
+        self.during = torch.zeros(len(self.centres), dtype=torch.bool)
+        self.away = torch.full((len(self.centres),), torch.nan)
+        for truth, at in zip(self.truth, self.first.tolist(), strict=True):
+            frames = torch.arange(0, len(truth["box"]), self.every)
+            cuts = slice(at, at + len(frames))
+            first, end = truth["frames"]
+            self.during[cuts] = (frames >= first) & (frames < end)
+            scale = ntu.SIZE[0] / truth["size"][0]
+            middle, seen = (x[frames, None] for x in evidence(truth))
+            off = (scale * middle - self.centres[cuts, : self.hands]).abs()
+            self.holds[cuts] = (off < self.width / 2).all(-1) & seen
+            hands = torch.tensor(truth["hands"])[frames].flatten(1, 2)
+            far = (middle - (hands[..., :2] + hands[..., 2:]) / 2).norm(dim=-1).amin(1)
+            self.away[cuts] = (scale * far).where(seen[:, 0], torch.nan)
 
     def film(
         self, index: int
