@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from companion import lecture, records
-from companion.claims import claim
+from companion.claims import at_chance, claim
 from companion.files import REPOSITORY, fingerprint, write_whole
 
 RESULTS = REPOSITORY / "results"
@@ -207,8 +207,14 @@ def claims(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
         row = dict(
             zip(("notebook", "source", "profile", "protocol", "claim"), (*place, said.text), strict=True)
         )
-        if len(effects) >= SEEDS:
+        if len(effects) >= SEEDS and said.chance is None:
             row |= claim(said.text, effects.tolist(), said.least)._asdict()
+        elif len(effects) >= SEEDS:
+            ((_, variant, metric),) = said.terms
+            its = have[have["variant"] == variant]
+            clips = (its[f"share_{metric.split('_')[1]}"] * its["n_test"] / 100).round()
+            right = (its[metric] * clips / 100).round().sum()
+            row |= at_chance(said.text, int(right), int(clips.sum()), len(effects), said.chance)._asdict()
         rows.append(row | {"n": len(effects)})
     return pd.DataFrame(rows, columns=CLAIMS).round(2)
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
-from companion.claims import claim
+from companion.claims import at_chance, claim
 from companion.datasets.digits import Canvas, Digits
 from companion.metrics import glimpses
 from companion.models import ram
@@ -72,3 +72,13 @@ def test_the_interval_is_students():
 def test_one_seed_is_no_claim():
     with pytest.raises(ValueError, match="has 1 seed"):
         claim("once", [3.0])
+
+
+def test_at_chance_needs_enough_clips_and_no_sign_of_more():
+    said = at_chance("a third", 200, 600, 5, 100 / 3)
+    assert said.holds and said.effect == pytest.approx(0) and (said.n, said.least) == (5, 5)
+    low, high = stats.binomtest(200, 600).proportion_ci(0.90)
+    assert (said.low, said.high) == pytest.approx((100 * low - 100 / 3, 100 * high - 100 / 3))
+    assert not at_chance("too few", 33, 100, 5, 100 / 3).holds
+    more = at_chance("too many", 1080, 3000, 5, 100 / 3)
+    assert more.high < more.least and not more.holds

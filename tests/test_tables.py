@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from companion import records, tables
+from companion import lecture, records, tables
 
 HOUSE = Path(__file__).resolve().parents[1]
 HEADER = ",".join(tables.PUBLISHED)
@@ -195,8 +195,26 @@ def test_a_seed_that_lacks_a_fold_tests_no_claim(results):
         for seed in range(6):
             for fold in range(3):
                 if (variant, seed, fold) != ("sta-lstm", 5, 2):
-                    run = records.Run("06_attention_on_joints", "sbu", "paper", "five_folds", variant)
+                    run = records.Run(*lecture.ACTING, variant)
                     put(results, {"accuracy": 80.0 + 10 * fold}, fold, seed, run=run)
     said = tables.claims(results / "runs").set_index("claim")
     both = said.loc["attention on joints and frames recognises more than the same network without it"]
     assert (both["effect"], both["n"], both["holds"]) == (0, 5, False)
+
+
+def test_at_chance_is_tested_on_the_clips_of_all_seeds(results):
+    for seed in range(5):
+        metrics = {
+            "within_chest": 34.0,
+            "within_face": 60.0,
+            "share_chest": 25.0,
+            "share_face": 25.0,
+            "n_test": 480,
+        }
+        put(results, metrics, seed=seed, run=records.Run(*lecture.ALONE, "pose-tour"))
+    said = tables.claims(results / "runs").set_index("claim")
+    chest, face = (
+        said.loc[f"within the group {g}, by construction, the pose is at chance"] for g in ("chest", "face")
+    )
+    assert chest["effect"] == pytest.approx(34 - 100 / 3, abs=0.01) and chest["n"] == 5 and chest["holds"]
+    assert 3 < chest["high"] < 5 and not face["holds"]

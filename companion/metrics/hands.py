@@ -15,7 +15,7 @@ def scorer(groups: dict[str, Bool[Tensor, " C"]], away: tuple[str, Sequence[int]
     """Scores for `training.measure`: in percent, one value a clip, NaN where it is not defined.
 
     `accuracy`, `accuracy_pose` and `accuracy_rgb` of the fused scores and of each stream; `within_*`, of the
-    clips of a group: the same, when it is known that it is this group.
+    clips of a group: the same, when it is known that it is this group. `share_*`: how many clips are of it.
 
     `on_hand`, over frames in which some hands show what decides and some do not: the share of the weights
     of the hands that are there on those that do. Two controls: `on_hand_uniform`, equal weights, and
@@ -41,6 +41,8 @@ def scorer(groups: dict[str, Bool[Tensor, " C"]], away: tuple[str, Sequence[int]
                     best = logits.masked_fill(~inside, -torch.inf).argmax(-1)
                     right = 100.0 * (best == batch.label)
                     found[f"within_{group}{name}"] = right.where(inside[batch.label], torch.nan)
+        for group, classes in groups.items():
+            found[f"share_{group}"] = 100.0 * classes.to(batch.label.device)[batch.label]
         if away and batch.away is not None:
             group, edges = away
             for low, high in pairwise([0, *edges]):
