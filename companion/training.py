@@ -238,6 +238,14 @@ def part(
     return model.eval()
 
 
+def begun(build: Callable[[], nn.Module], trained: nn.Module) -> nn.Module:
+    """A model that begins with the weights of one trained on other classes, all but the scores'."""
+    model = build()
+    known = {name: w for name, w in trained.state_dict().items() if not name.startswith("classify")}
+    model.load_state_dict(model.state_dict() | known)
+    return model
+
+
 def watched() -> bool:
     """Is somebody looking: a terminal, or JupyterLab (which names its session), but not papermill."""
     return sys.stderr.isatty() or "JPY_SESSION_NAME" in os.environ

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from companion import training
 from companion.models import skeleton_baselines as baselines
 from companion.models.sta_lstm import STALSTM
 from companion.skeleton import KINECT_V2, OPENNI
@@ -136,5 +137,5 @@ def test_sgn_says_which_joints_are_attended_to(poses):
 
 def test_a_model_begins_with_what_was_learned_on_other_classes():
     trained = build("pose-convnet")
-    model = baselines.begun(lambda: baselines.build("pose-convnet", OPENNI, M, 9, T), trained)
+    model = training.begun(lambda: baselines.build("pose-convnet", OPENNI, M, 9, T), trained)
     assert torch.equal(model.join.weight, trained.join.weight) and model.classify.out_features == 9

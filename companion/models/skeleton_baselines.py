@@ -7,7 +7,7 @@ unless they say otherwise.
 Letters: B clips, T frames, M bodies, J joints, K = M J, P parts, U units, C classes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -399,11 +399,3 @@ def build(variant: str, tree: Skeleton, bodies: int, classes: int, frames: int, 
     if MODELS[variant] in (PoseConvNet, SGN):
         options["frames"] = frames
     return MODELS[variant](tree, bodies, classes, **options)
-
-
-def begun(build: Callable[[], nn.Module], trained: nn.Module) -> nn.Module:
-    """A model that begins with the weights of one trained on other classes, all but the scores'."""
-    model = build()
-    known = {name: w for name, w in trained.state_dict().items() if not name.startswith("classify")}
-    model.load_state_dict(model.state_dict() | known)
-    return model

@@ -115,7 +115,7 @@ for run, params in plan.items():
         other = Skeletons("simulated", "train", *where, layout=source, **params["data"])
         first = partial(build, bodies=other.bodies, classes=len(other.classes))
         trained = training.part(replace(run, fold=0), params["before"], first, other, sta_lstm.objective)
-        build = partial(skeleton_baselines.begun, build, trained)
+        build = partial(training.begun, build, trained)
     done[run] = training.measure(
         run, params, build, train, held_out, sta_lstm.objective, joints.scores, out=out
     )
