@@ -99,7 +99,7 @@ def from_histograms(h: Float[Tensor, "B 18 hb wb"]) -> Float[Tensor, "B 32 h w"]
 @njit(cache=True, nogil=True, fastmath=True)
 @no_type_check
 def one(picture, cell, rows, columns, out):
-    """The features of one picture C H W, into h w 32: what `histograms` and `from_histograms` say, in loops."""
+    """The features of one picture C H W, into h w 32, in loops: what the products say."""
     C, H, W = picture.shape
     last = columns * cell - 1
     length, direction = np.empty(last, np.float32), np.empty(last, np.int32)

@@ -7,7 +7,7 @@ import torch
 
 
 def each(call: Callable[..., None], items: Iterable[tuple]) -> None:
-    """`call(*item)` for each item, on as many threads as torch uses; `call` gives the interpreter's lock back."""
+    """`call(*item)` for each item, on as many threads as torch uses; `call` sets the lock free."""
     items = list(items)
     threads = min(torch.get_num_threads(), len(items))
     if threads <= 1:
