@@ -109,7 +109,7 @@ for run, params in plan.items():
     build = partial(skeleton_baselines.build, run.variant, train.tree, **sizes, **options)
     if run.variant == "pose-convnet-transfer":  # first it learns from simulated bodies with these joints
         if "before" not in params:
-            raise ValueError(f"{run.variant} has no preset for {run.protocol} of {source}: say what comes before")
+            raise ValueError(f"{run.variant} has no preset for {run.protocol} of {source}")
         made = stored(Release(**params["before"]["release"]))
         where = ("cross_subject", 0, seed, made)
         other = Skeletons("simulated", "train", *where, layout=source, **params["data"])
@@ -217,9 +217,9 @@ rows[["method", "protocol", "published", "reproduced", "sd", "n"]].astype(object
 # clips, where each has five seeds, the differences stand below with their intervals.
 
 # %%
-ablation = tables.measured()
-mine = (ablation.notebook == name) & ablation.source.isin(["sbu", "simulated"]) & (ablation.metric == "accuracy")
-ablation = ablation[mine & ablation.variant.isin(skeleton_baselines.ATTENDING)]
+ablation = tables.measured().set_index("notebook").loc[name]
+ablation = ablation[(ablation.metric == "accuracy") & ablation.source.isin(["sbu", "simulated"])]
+ablation = ablation[ablation.variant.isin(skeleton_baselines.ATTENDING)]
 ablation.set_index(["source", "variant"])[["mean", "sd", "n"]]
 
 # %% [markdown]

@@ -102,7 +102,8 @@ for run, params in plan.items():
         build = partial(hand_attention.pose_stream, order, body.tree, body.bodies, C, T)
     elif "before" in params:
         before, first = params["before"], partial(hand_attention.Crops, S, params["before"]["classes"])
-        trained = training.part(replace(run, variant="before"), before, first, train, hand_attention.objective)
+        base = replace(run, variant="before")
+        trained = training.part(base, before, first, train, hand_attention.objective)
         build = partial(training.begun, build, trained)
     sides = (train, tested[run], hand_attention.objective, hands.scorer(groups, ("context", EDGES)))
     done[run] = training.measure(run, params, build, *sides, out=out)

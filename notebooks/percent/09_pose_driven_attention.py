@@ -183,7 +183,7 @@ numbers.filter(regex="^on_")
 
 # %%
 measured = tables.measured()
-runs = measured[(measured.notebook == name) & measured.metric.isin(["accuracy", "accuracy_pose", "accuracy_rgb"])]
+runs = measured[(measured.notebook == name) & measured.metric.str.match("accuracy")]
 runs.pivot_table(index=["protocol", "variant"], columns="metric", values=["mean", "sd"], sort=False)
 
 # %% [markdown]
