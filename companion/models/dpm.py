@@ -339,14 +339,14 @@ def read_release(path: str | Path) -> DPM:
 def read_component(model: object, number: int) -> Component:
     """One structure rule: its symbols are deformation rules, whose symbols are filters."""
 
-    def block(label: int) -> Tensor:
-        it = model.blocks[label - 1]
+    def block(label: float) -> Tensor:
+        it = model.blocks[int(label) - 1]
         values = np.asarray(it.w, np.float32)
-        return torch.from_numpy(values.reshape(np.atleast_1d(it.shape), order="F").copy())
+        return torch.from_numpy(values.reshape(np.atleast_1d(it.shape).astype(int), order="F").copy())
 
     def filtered(symbol: int) -> tuple[Tensor, Tensor]:
         rule = np.atleast_1d(model.rules[symbol - 1])[0]
-        its = model.filters[model.symbols[int(rule.rhs) - 1].filter - 1]
+        its = model.filters[int(model.symbols[int(rule.rhs) - 1].filter) - 1]
         weights = block(its.blocklabel).permute(2, 0, 1)
         bend = getattr(rule, "def")
         deformation = block(bend.blocklabel).flatten() * torch.tensor([1.0, 1 if bend.flip else -1, 1.0, -1])

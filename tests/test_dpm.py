@@ -1,0 +1,244 @@
+"""Part models: scores against a loop over placements, back-tracking, suppression, files that are no model."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.io import savemat
+
+from companion.models import dpm
+from companion.models.dpm import DPM, Component, detect, placed, pyramid, scores, suppressed
+from companion.ops.hog import hog
+
+
+def model(seed=0, parts=2, **options):
+    """A mixture of two components with random filters."""
+    g = torch.Generator().manual_seed(seed)
+    components = tuple(
+        Component(
+            torch.randn(32, *size, generator=g),
+            torch.randn(parts, 32, 3, 3, generator=g),
+            torch.randint(0, 4, (parts, 2), generator=g),
+            torch.rand(parts, 4, generator=g) * torch.tensor([0.2, 0.4, 0.2, 0.4]) + 0.01,
+            float(bias),
+            torch.tensor([0.0, 0.5, -0.5]),
+        )
+        for bias, size in ((-1, (3, 4)), (1, (4, 3)))
+    )
+    return DPM(components, "thing", 0.0, **{"interval": 2, **options})
+
+
+def picture(H=70, W=90, seed=0):
+    return 255 * torch.rand(3, H, W, generator=torch.Generator().manual_seed(seed))
+
+
+def obvious(component, features, level, x0, y0, reach):
+    """The best placement of one root, from the sum on the slide."""
+    fine, coarse = (features.levels[n].double().numpy() for n in (level - features.interval, level))
+    _, h, w = component.root.shape
+    total = (component.root.double().numpy() * coarse[:, y0 : y0 + h, x0 : x0 + w]).sum()
+    _, _, p, q = component.parts.shape
+    for part, (vx, vy), (ax, bx, ay, by) in zip(
+        component.parts.double().numpy(),
+        component.anchors.tolist(),
+        component.deformation.tolist(),
+        strict=True,
+    ):
+        anchor_x, anchor_y = (
+            2 * (x0 - features.pad) + vx + features.pad,
+            2 * (y0 - features.pad) + vy + features.pad,
+        )
+        rows, columns = fine.shape[1] - p + 1, fine.shape[2] - q + 1
+        if not (0 <= anchor_x < columns and 0 <= anchor_y < rows):
+            return -np.inf
+        best = -np.inf
+        for y in range(rows):
+            for x in range(columns):
+                dx, dy = x - anchor_x, y - anchor_y
+                if reach is None or max(abs(dx), abs(dy)) <= reach:
+                    value = (part * fine[:, y : y + p, x : x + q]).sum()
+                    best = max(best, value - (ax * dx * dx + bx * dx + ay * dy * dy + by * dy))
+        total += best
+    return total + component.bias + float(component.prior[min(level // features.interval, 2)])
+
+
+@pytest.mark.parametrize("reach", [None, 2, 0])
+def test_scores_are_the_sum_on_the_slide(reach):
+    thing = model()
+    features = pyramid(picture(), thing)
+    found = scores(thing, features, reach)
+    assert {level for _, level in found} == set(range(2, len(features.levels)))
+    rng = np.random.default_rng(0)
+    for (c, level), maps in list(found.items())[::2]:
+        H, W = maps.total.shape
+        for y, x in zip(rng.integers(H, size=4).tolist(), rng.integers(W, size=4).tolist(), strict=True):
+            want = obvious(thing.components[c], features, level, x, y, reach)
+            assert float(maps.total[y, x]) == pytest.approx(want, abs=1e-4) or want == float(maps.total[y, x])
+
+
+def test_a_placement_adds_up_to_its_score():
+    thing = model()
+    features = pyramid(picture(), thing)
+    found = scores(thing, features, 4)
+    best = placed(thing, features, found, 3.0)
+    assert len(best) > 3 and all(a.score >= b.score for a, b in zip(best, best[1:], strict=False))
+    for detection in best[:5]:
+        component, maps = thing.components[detection.component], found[detection.component, detection.level]
+        x0, y0 = detection.root
+        total = maps.root[y0, x0] + component.bias + component.prior[min(detection.level // 2, 2)]
+        offsets = detection.parts - (2 * torch.tensor([x0, y0]) + component.anchors - features.pad)
+        assert offsets.abs().max() <= 4
+        for n, ((x, y), (dx, dy)) in enumerate(zip(detection.parts.tolist(), offsets.tolist(), strict=True)):
+            cost = component.deformation[n] @ torch.tensor([dx * dx, dx, dy * dy, dy]).float()
+            total = total + maps.responses[n, y, x] - cost
+        assert float(total) == pytest.approx(detection.score, abs=1e-4)
+
+
+def test_a_level_covers_the_pixels_it_says():
+    """A model whose root is a piece of the features finds the place from where it was cut."""
+    image = picture(96, 96)
+    thing = model(parts=1)
+    features = pyramid(image, thing)
+    level = 2
+    x0, y0 = features.pad + 4, features.pad + 3
+    root = features.levels[level][:, y0 : y0 + 4, x0 : x0 + 4].clone()
+    component = thing.components[0]._replace(
+        root=root, parts=torch.zeros(1, 32, 3, 3), bias=0.0, prior=torch.zeros(3)
+    )
+    only = thing._replace(components=(component,))
+    best = placed(
+        only, pyramid(image, only), scores(only, pyramid(image, only)), float(root.square().sum()) - 0.01
+    )
+    assert best[0].box.tolist() == [32, 24, 64, 56]  # 4 cells of 8 pixels from the left, 3 from above
+
+
+def test_the_pyramid_halves_in_an_octave_and_marks_its_margin():
+    features = pyramid(picture(128, 160), model())
+    assert features.scales[:4] == [2, 2**0.5, 1, 2**-0.5] and features.scales[4] == 0.5
+    assert features.levels[2].shape[1] == 128 // 8 - 2 + 2 * (features.pad + 1)
+    for level in features.levels:
+        n = features.pad + 1
+        assert level[-1, :n].all() and level[-1, :, -n:].all() and not level[-1, n:-n, n:-n].any()
+
+
+def test_mirrored_filters_see_the_mirrored_picture():
+    image = picture(64, 80)[None]
+    torch.testing.assert_close(hog(image.flip(-1)), dpm.mirrored(hog(image)), atol=2e-3, rtol=0)
+
+
+def test_suppression_by_both_rules():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 4], [0, 0, 40, 10], [50, 50, 60, 60]])
+    ranked = torch.tensor([3.0, 2.0, 1.0, 0.5])
+    assert suppressed(boxes, ranked) == [
+        0,
+        2,
+        3,
+    ]  # the second lies within the first; the third shares a quarter
+    assert suppressed(boxes, ranked, rule="iou") == [0, 1, 2, 3]
+    assert suppressed(boxes, ranked, 0.2, "iou") == [0, 3]
+    assert suppressed(boxes[:0], ranked[:0]) == []
+    with pytest.raises(ValueError, match="unknown rule 'soft'; choose release or iou"):
+        suppressed(boxes, ranked, rule="soft")
+
+
+def test_detections_are_sorted_inside_the_image_and_do_not_overlap():
+    found = detect(model(), picture(), 2.0)
+    assert found and [d.score for d in found] == sorted((d.score for d in found), reverse=True)
+    boxes = torch.stack([d.box for d in found])
+    assert boxes.min() >= 0 and boxes[:, 2].max() <= 90 and boxes[:, 3].max() <= 70
+    assert suppressed(boxes, torch.tensor([d.score for d in found])) == list(range(len(found)))
+    assert detect(model(), picture(), 1e6) == []
+
+
+def test_grey_is_read_as_three_equal_colours():
+    grey = picture()[:1]
+    one, three = (pyramid(image, model()) for image in (grey, grey.expand(3, -1, -1)))
+    for a, b in zip(one.levels, three.levels, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize(
+    "image, sentence",
+    [
+        (torch.zeros(4, 90, 90), "an image of 4 channels; give it one .grey. or three"),
+        (torch.zeros(3, 20, 20), "an image of 20 x 20 pixels is smaller than the roots of thing; enlarge it"),
+        (torch.full((3, 90, 90), 65535.0), "numbers from 0 to 255; scale those of 16 bits"),
+        (torch.full((3, 90, 90), torch.nan), "numbers from 0 to 255"),
+    ],
+)
+def test_images_that_cannot_be_read_are_refused(image, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        detect(model(), image)
+
+
+def release(path, **changes):
+    """A file in voc-release5's layout: one component, a root of 3 x 4 and one part, its filter mirrored."""
+
+    def block(shape, w):
+        return {"w": np.asarray(w, float), "shape": np.array(shape, float)}
+
+    rng = np.random.default_rng(0)
+    blocks = [
+        block((3, 4, 32), rng.normal(size=(3, 4, 32)).flatten(order="F")),
+        block((3, 3, 32), rng.normal(size=(3, 3, 32)).flatten(order="F")),
+        block((1, 1), [-0.25]),
+        block((1, 3), [0, 0.1, 0.2]),
+        block((1, 4), [0.1, 0.02, 0.3, 0.04]),
+    ]
+    deformation = [{"type": "D", "rhs": 2.0, "def": {"blocklabel": 5.0, "flip": 0.0}}]
+    deformation += [{"type": "D", "rhs": 4.0, "def": {"blocklabel": 5.0, "flip": 1.0}}]
+    whole = {
+        "type": "S",
+        "rhs": np.array([3.0, 5.0]),
+        "anchor": np.array([[0.0, 0, 0], [2, 1, 1]], dtype=object),
+        "offset": {"blocklabel": 3.0},
+        "loc": {"blocklabel": 4.0},
+    }
+    anchors = np.empty(2, object)
+    anchors[:] = [np.array([0.0, 0, 0]), np.array([2.0, 1, 1])]
+    whole["anchor"] = anchors
+    rules = np.empty(5, object)
+    rules[:] = [whole, np.zeros(0), deformation[0], np.zeros(0), deformation[1]]
+    model = {
+        "class": "thing", "type": "M", "thresh": -0.5, "sbin": 8.0, "interval": 2.0, "rules": rules,
+        "filters": [{"blocklabel": 1.0, "flip": 0.0}, {"blocklabel": 2.0, "flip": 1.0}],
+        "symbols": [{"filter": f} for f in (0.0, 1.0, 0.0, 2.0, 0.0)],
+        "blocks": blocks, "bboxpred": [{side: rng.normal(size=5) for side in ("x1", "y1", "x2", "y2")}],
+    }  # fmt: skip
+    savemat(path, {"model": model | changes})
+    return blocks
+
+
+def test_a_model_of_the_release_is_read(tmp_path):
+    blocks = release(tmp_path / "thing.mat")
+    thing = dpm.read_release(tmp_path / "thing.mat")
+    (component,) = thing.components
+    assert (thing.name, thing.threshold, thing.cell, thing.interval) == ("thing", -0.5, 8, 2)
+    root = blocks[0]["w"].reshape(3, 4, 32, order="F")
+    np.testing.assert_allclose(component.root.numpy(), root.transpose(2, 0, 1), atol=1e-6)
+    part = torch.from_numpy(blocks[1]["w"].reshape(3, 3, 32, order="F").transpose(2, 0, 1).copy()).float()
+    torch.testing.assert_close(component.parts[0], dpm.mirrored(part))
+    assert component.anchors.tolist() == [[2, 1]] and component.bias == -2.5
+    torch.testing.assert_close(component.deformation[0], torch.tensor([0.1, 0.02, 0.3, -0.04]))
+    assert detect(thing, picture(), 0.0)
+
+
+def test_files_that_are_no_star_model_are_refused(tmp_path):
+    path = tmp_path / "model.mat"
+    with pytest.raises(FileNotFoundError, match="no file .*model.mat"):
+        dpm.read_release(path)
+    for content in (b"", b"no model", bytes(500)):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="model.mat holds no model of voc-release5"):
+            dpm.read_release(path)
+    savemat(path, {"other": 1})
+    with pytest.raises(ValueError, match="model.mat holds no model of voc-release5"):
+        dpm.read_release(path)
+    release(path, type="G")
+    with pytest.raises(ValueError, match="is a grammar model .type 'G'.; only star models"):
+        dpm.read_release(path)
+    release(path, blocks=[])
+    with pytest.raises(ValueError, match="is not a whole model of voc-release5"):
+        dpm.read_release(path)
+    release(path, thresh=0.0, bboxpred=[{side: np.full(5, np.nan) for side in ("x1", "y1", "x2", "y2")}])
+    with pytest.raises(ValueError, match="holds a weight that is NaN or infinite"):
+        dpm.read_release(path)
