@@ -120,6 +120,15 @@ def test_the_pyramid_halves_in_an_octave_and_marks_its_margin():
         assert level[-1, :n].all() and level[-1, :, -n:].all() and not level[-1, n:-n, n:-n].any()
 
 
+def test_a_small_image_keeps_parts_an_octave_below_their_roots():
+    """50 pixels are four levels of roots with ten an octave; their parts are at the levels 0 to 3."""
+    features = pyramid(picture(50, 60), model(interval=10))
+    assert len(features.scales) == 14
+    for level in range(10, 14):
+        assert features.scales[level - 10] == pytest.approx(2 * features.scales[level])
+    assert {level for _, level in scores(model(interval=10), features)} == set(range(10, 14))
+
+
 def test_mirrored_filters_see_the_mirrored_picture():
     image = picture(64, 80)[None]
     torch.testing.assert_close(hog(image.flip(-1)), dpm.mirrored(hog(image)), atol=2e-3, rtol=0)
@@ -189,7 +198,6 @@ def release(path, **changes):
     whole = {
         "type": "S",
         "rhs": np.array([3.0, 5.0]),
-        "anchor": np.array([[0.0, 0, 0], [2, 1, 1]], dtype=object),
         "offset": {"blocklabel": 3.0},
         "loc": {"blocklabel": 4.0},
     }

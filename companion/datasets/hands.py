@@ -45,9 +45,7 @@ class Clips(NamedTuple):
     group: Bool[Tensor, "B C"] | None = None  # the classes of the clip's group, where there are groups
     holds: Bool[Tensor, "B T K"] | None = None  # the crop shows what decides, in the frames of the action
     frames: Bool[Tensor, "B T"] | None = None  # of the action
-    away: Float[Tensor, " B"] | None = (
-        None  # what decides from the nearest crop's middle, in pixels of 1920 x 1080
-    )
+    away: Float[Tensor, " B"] | None = None  # from a hand to what decides, in pixels of 1920 x 1080
 
 
 class Hands(Dataset):

@@ -124,15 +124,13 @@ def pyramid(image: UInt8[Tensor, "C H W"] | Float[Tensor, "C H W"], model: DPM) 
     pad = max(max(root) for root in roots)
     levels: dict[int, Tensor] = {}
     scales: dict[int, float] = {}
-    for i in range(min(octave, last)):
+    for i in range(octave):  # all of the first octave: roots of level n have their parts at n - octave
         scale = 2 ** (-i / octave)
         scaled = resized(picture, scale)
         levels[i], scales[i] = hog(scaled, k // 2)[0], 2 * scale
-        levels[i + octave], scales[i + octave] = hog(scaled, k)[0], scale
-        for level in range(i + 2 * octave, last + octave, octave):
-            scaled = resized(scaled, 0.5)
-            scale = scale / 2
+        for level in range(i + octave, last + octave, octave):
             levels[level], scales[level] = hog(scaled, k)[0], scale
+            scaled, scale = resized(scaled, 0.5), scale / 2
     order = sorted(levels)
     return Pyramid(
         [padded(levels[n], pad) for n in order], [scales[n] for n in order], pad, k, octave, (H, W)
