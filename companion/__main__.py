@@ -69,6 +69,7 @@ def simulate(
     subjects: Annotated[int, typer.Option(help="People, at most 40.")] = 16,
     cameras: Annotated[int, typer.Option(help="1 to 3, at once.")] = 3,
     repetitions: Annotated[int, typer.Option(help="Of each action by each person.")] = 1,
+    left_handed: Annotated[float, typer.Option(help="Share of the people.")] = 0.2,
     frames: Annotated[int, typer.Option(help="Of a clip at least, ten a second.")] = 24,
     height: Annotated[int, typer.Option(help="Of the videos, 16:9; 0: skeletons only.")] = 90,
     seed: int = 0,
@@ -80,8 +81,8 @@ def simulate(
     try:
         chosen = {"groups": tuple(groups.split(","))} if groups else {}
         release = Release(
-            subjects=subjects, cameras=cameras, repetitions=repetitions, frames=frames, height=height,
-            seed=seed, **chosen,
+            subjects=subjects, cameras=cameras, repetitions=repetitions, left_handed=left_handed,
+            frames=frames, height=height, seed=seed, **chosen,
         )  # fmt: skip
         simulate(out, release, processes)
     except (OSError, ValueError) as error:

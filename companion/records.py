@@ -222,7 +222,8 @@ def git(*words: str) -> str | None:
 def code() -> dict[str, str]:
     """Fingerprints of the imported files of the package that numbers depend on."""
     floors = tuple(
-        f"companion.{room}" for room in ("ops", "models", "datasets", "skeleton", "training", "metrics")
+        f"companion.{room}"
+        for room in ("ops", "models", "datasets", "metrics", "skeleton", "clips", "video", "training")
     )
     files = {
         Path(m.__file__) for name, m in list(sys.modules.items()) if name.startswith(floors) and m.__file__

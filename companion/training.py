@@ -234,7 +234,8 @@ def part(
     if "weights" in params:
         load_checkpoint(records.REPOSITORY / params["weights"], model)
     elif "fit" in params:
-        fit(model, data, loss, seed=run.seed, checkpoint=records.checkpoint(run, params), **params["fit"])
+        own = records.checkpoint(run, params | {"data": data.fingerprint})
+        fit(model, data, loss, seed=run.seed, checkpoint=own, **params["fit"])
     return model.eval()
 
 

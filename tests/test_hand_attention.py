@@ -122,7 +122,7 @@ def test_training_looks_at_some_crops_of_each_clip():
     assert seen == [5 * B, T * K * B]
 
 
-Clips = namedtuple("Clips", "poses hands label group holds frames")
+Clips = namedtuple("Clips", "poses hands label holds frames")
 
 
 def test_scores_by_hand():
@@ -133,7 +133,7 @@ def test_scores_by_hand():
     frames = torch.tensor([[0.75, 0.25], [0.5, 0.5]])
     holds = torch.tensor([[[True, False], [False, False]], [[True, True], [False, False]]])
     clips = Clips(
-        torch.arange(2.0)[:, None], torch.ones(2, 2, 2, 3), torch.tensor([1, 3]), None, holds, holds.any(-1)
+        torch.arange(2.0)[:, None], torch.ones(2, 2, 2, 3), torch.tensor([1, 3]), holds, holds.any(-1)
     )
 
     def read(poses, v):
@@ -151,7 +151,7 @@ def test_scores_by_hand():
 
 def test_weight_on_a_hand_that_is_not_there_does_not_count():
     there, holds = torch.tensor([[[1.0, 1, 0]]]), torch.tensor([[[True, False, False]]])
-    clips = Clips(torch.zeros(1, 1), there[..., None], torch.tensor([0]), None, holds, holds.any(-1))
+    clips = Clips(torch.zeros(1, 1), there[..., None], torch.tensor([0]), holds, holds.any(-1))
     read = Read(torch.ones(1, 2), hands=torch.tensor([[[0.3, 0.1, 0.6]]]), frames=torch.ones(1, 1))
     got = scores.scorer({})(lambda poses, v: read, clips)
     assert got["on_hand"].item() == pytest.approx(75) and got["on_hand_uniform"].item() == 50
@@ -189,7 +189,7 @@ def test_a_file_without_inception_is_refused(tmp_path, content):
 def test_classes_by_distance():
     labels, away = torch.tensor([0, 0, 1, 1]), torch.tensor([50.0, 150, 150, torch.nan])
     Far = namedtuple("Far", (*Clips._fields, "away"))
-    clips = Far(torch.zeros(4, 1), torch.zeros(4), labels, None, None, None, away)
+    clips = Far(torch.zeros(4, 1), torch.zeros(4), labels, None, None, away)
     groups = {"near": torch.tensor([True, True])}
     read = Read(torch.tensor([[1.0, 0]]).expand(4, 2))
     got = scores.scorer(groups, ("near", (100, 200)))(lambda poses, v: read, clips)

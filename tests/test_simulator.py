@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 
 import av
 import numpy as np
@@ -296,6 +297,7 @@ def test_a_folder_with_something_else_is_left_alone(small, tmp_path):
         ({"subjects": 41}, "subjects is 41; choose 1 to 40"),
         ({"cameras": 0}, "cameras is 0; choose 1 to 3"),
         ({"height": 91}, "height is 91; choose an even number from 32"),
+        ({"left_handed": 1.5}, "left_handed is 1.5; choose 0 to 1"),
         ({"frames": 2}, "frames is 2; choose 8 to 10000"),
     ],
 )
@@ -323,6 +325,24 @@ def test_the_stored_release_is_written_once(monkeypatch):
     monkeypatch.setattr(release, "perform", None)
     assert release.stored(SMALL) == made
     assert json.loads((made / "ntu/simulated.json").read_text())["actions"]["11"] == "reading"
+
+
+def test_a_run_reads_the_release_of_its_preset_or_the_one_at_root(small, tmp_path):
+    """And then its params tell what that one holds, so that no record of the preset's passes for its own."""
+    preset = {"n": 1, "release": {k: v for k, v in asdict(SMALL).items() if k != "seed"}}
+    assert release.chosen(preset, 0) == (preset, release.stored(SMALL))
+    assert release.chosen(preset, 0, small) == (preset, small)
+    params, root = release.chosen(preset | {"release": {"subjects": 2}}, 5, small)
+    assert root == small and Release(**params["release"]) == SMALL and params["n"] == 1
+    assert release.chosen({"n": 1}, 0, "any") == ({"n": 1}, "any")
+    with pytest.raises(ValueError, match="holds no simulated release; choose source ntu"):
+        release.chosen(preset, 0, tmp_path)
+
+
+def test_handedness_is_a_share_of_people():
+    sides = [body.person(np.random.default_rng(n), 0.5).side for n in range(200)]
+    assert 70 < sides.count("left") < 130
+    assert {body.person(np.random.default_rng(n), 0.0).side for n in range(20)} == {"right"}
 
 
 def test_two_calls_at_once_write_one_release(tmp_path, small):

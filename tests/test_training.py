@@ -235,7 +235,7 @@ def test_a_part_is_trained_once_or_loaded(out):
     assert not model.training
     again = training.part(run, params, build, data, never)
     assert training.weights_fingerprint(again) == training.weights_fingerprint(model)
-    weights = {"weights": records.checkpoint(run, params)}
+    weights = {"weights": records.checkpoint(run, params | {"data": data.fingerprint})}
     loaded = training.part(records.Run("n", "digits", seed=7), weights, build, data, never)
     assert training.weights_fingerprint(loaded) == training.weights_fingerprint(model)
 

@@ -42,7 +42,6 @@ class Clips(NamedTuple):
     seen: Bool[Tensor, "B T M J"]
     label: Int[Tensor, " B"]
     hands: UInt8[Tensor, "B T K 3 S S"] | Float[Tensor, "B T K D"]  # crops, or what `Hands.see` made of them
-    group: Bool[Tensor, "B C"] | None = None  # the classes of the clip's group, where there are groups
     holds: Bool[Tensor, "B T K"] | None = None  # the crop shows what decides, in the frames of the action
     frames: Bool[Tensor, "B T"] | None = None  # of the action
     away: Float[Tensor, " B"] | None = None  # from a hand to what decides, in pixels of 1920 x 1080
@@ -78,20 +77,25 @@ class Hands(Dataset):
         root: str | Path | None = None,
         *,
         strict: bool = True,
-        crop: int = 200,
+        crop: int = 160,
         side: int = 24,
         every: int = 1,
         at: str = "hands",
         limit: int = 4 << 30,
         **drawn: object,
     ) -> None:
+        if source == "simulated" and root is None:
+            raise ValueError("of which release? pass root, the folder that contains its ntu")
+        for name in ("mirror", "swap"):
+            if drawn.get(name):
+                raise ValueError(f"{name} turns poses into others, but not crops; leave it out")
         self.body = Skeletons(source, split, protocol, fold, seed, root, strict=strict, **drawn)
         files = ntu.files(root)
         about = release.manifest(files)
         if at not in ("hands", "evidence") or (at == "evidence" and not about):
             raise ValueError(f"at is {at!r}; choose hands, or evidence of a simulated release")
         store = keep(files, limit, crop=crop, side=side, every=every, at=at)
-        self.damaged = self.body.damaged + list(store.damaged.values())
+        self.damaged = list(dict.fromkeys([*self.body.damaged, *store.damaged.values()]))
         if store.damaged:
             if strict:
                 raise DamagedClip(self.damaged[0])
@@ -107,13 +111,13 @@ class Hands(Dataset):
         self.width, self.every = crop, every
         self.group = self.truth = None
         if about:
-            groups = [about["groups"][str(n)] for n in about["actions"]]
+            groups = [about["groups"][n] for n in about["actions"]]
             self.group = torch.tensor([[a == b for b in groups] for a in groups])
             self.truth = [self.body.truth[i] for i in self.kept]
             self.know()
         cut_from = [self.body.fingerprint, *self.names, str((crop, side, every, at))]
         cut_from.append(about["fingerprint"] if about else store.source)
-        self.source, self.stem = store.source, store.stem
+        self.source, self.stem = store.source, f"{protocol}-{store.stem}"
         self.fingerprint = fingerprint([word.encode() for word in cut_from])
 
     def __len__(self) -> int:
@@ -150,7 +154,7 @@ class Hands(Dataset):
             "frames": self.during[at],
             "away": self.away[at].nanmedian(1).values,
         }
-        return batch._replace(group=self.group[body.label], **known)
+        return batch._replace(**known)
 
     def within(self, indices: Int[Tensor, " B"]) -> Int[Tensor, "B T"]:
         """Which of the clips' cuts this epoch shows."""
@@ -289,7 +293,8 @@ def crops_of(
         centres = scale * centres
     corner = torch.tensor([crop / 2, crop / 2])
     boxes = torch.cat([centres - corner, centres + corner], -1) / scale
-    found = cut(pictures.permute(0, 3, 1, 2).float(), boxes.float(), side)
+    parts = zip(pictures.permute(0, 3, 1, 2).split(16), boxes.float().split(16), strict=True)
+    found = torch.cat([cut(part.float(), around, side) for part, around in parts])  # full videos are large
     found = (found * seen[..., None, None, None]).round().to(torch.uint8)
     return found, torch.where(seen[..., None], centres, torch.inf).float()
 

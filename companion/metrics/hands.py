@@ -19,8 +19,8 @@ def scorer(groups: dict[str, Bool[Tensor, " C"]], away: tuple[str, Sequence[int]
 
     `on_hand`, over frames in which some hands show what decides and some do not: the share of the weights
     of the hands that are there on those that do. Two controls: `on_hand_uniform`, equal weights, and
-    `on_hand_shuffled`, the same model given the pose of another clip. `on_frames` is the share of the frames'
-    weights on those of the action, `on_frames_uniform` that of equal weights.
+    `on_hand_shuffled`, the same model given the pose of a random other clip. `on_frames` is the share of the
+    frames' weights on those of the action, `on_frames_uniform` that of equal weights.
 
     With `away`, within_<group>_to_<edge>: the clips whose thing is no farther from a hand than this edge, in
     pixels of the full picture, but farther than the edge before.
@@ -43,18 +43,21 @@ def scorer(groups: dict[str, Bool[Tensor, " C"]], away: tuple[str, Sequence[int]
                     found[f"within_{group}{name}"] = right.where(inside[batch.label], torch.nan)
         for group, classes in groups.items():
             found[f"share_{group}"] = 100.0 * classes.to(batch.label.device)[batch.label]
-        if away and batch.away is not None:
-            group, edges = away
+        group, edges = away or (None, ())
+        if group in groups and batch.away is not None:
             for low, high in pairwise([0, *edges]):
                 inside = (batch.away > low) & (batch.away <= high)
                 found[f"within_{group}_to_{high}"] = found[f"within_{group}"].where(inside, torch.nan)
         if read.hands is None or batch.holds is None:
             return found
-        other = model(batch.poses.roll(1, 0), batch.hands)
+        order = torch.randperm(len(batch.poses))
+        other = torch.empty_like(order).index_copy(0, order, order.roll(1))  # never the clip itself
+        other = model(batch.poses[other], batch.hands)
         there = batch.hands.flatten(3).amax(-1) > 0
-        usable = batch.holds.any(-1) & (there & ~batch.holds).any(-1)
+        holds = batch.holds & there
+        usable = holds.any(-1) & (there & ~holds).any(-1)
         for name, weights in {"": read.hands, "_shuffled": other.hands, "_uniform": there.float()}.items():
-            share = (weights * batch.holds).sum(-1) / (weights * there).sum(-1) * usable
+            share = (weights * holds).sum(-1) / (weights * there).sum(-1) * usable
             found[f"on_hand{name}"] = 100 * share.nan_to_num().sum(1) / usable.sum(1)
         found["on_frames"] = 100 * (read.frames * batch.frames).sum(1)
         found["on_frames_uniform"] = 100 * batch.frames.float().mean(1)

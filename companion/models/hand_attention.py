@@ -143,7 +143,7 @@ class PoseConditioned(nn.Module):
     Args:
         read: how the hands of a frame are joined: attention, sum (equal weights), or concat.
         temporal: pool over time by attention, else by the mean.
-        conditions: what p_t depends on, state and pose.
+        conditions: what p_t depends on, state and pose; the weights of frames always depend on the pose.
     """
 
     def __init__(
@@ -253,8 +253,7 @@ class PoseStream(nn.Module):
         return s, self.net.classify(self.net.dropout(s))
 
     def forward(self, poses: Float[Tensor, "B T M J 3"], v: Tensor) -> Read:
-        _, scores = self.read(poses)
-        return Read(scores, scores)
+        return Read(self.read(poses)[1])
 
 
 class Streams(nn.Module):

@@ -37,7 +37,7 @@ from IPython.display import display
 
 from companion import figures, records, tables, training
 from companion.datasets.hands import Hands
-from companion.datasets.simulator.release import Release, stored
+from companion.datasets.simulator.release import chosen
 from companion.metrics import hands
 from companion.models import hand_attention
 from companion.player import AttentionPlayer
@@ -70,7 +70,7 @@ figures.source(hand_attention)
 # %% [markdown]
 # ## The data
 #
-# Simulated people act before three cameras; videos and skeletons are written as NTU RGB+D's. Within the groups `chest` and
+# Simulated people act before cameras; videos and skeletons are written as NTU RGB+D's. Within the groups `chest` and
 # `face` the same motion takes one of three things from the counter; all three are always there. In `context` the thing
 # pointed at decides, and it is beyond the hand. So by construction the pose cannot tell the actions of these groups.
 
@@ -79,10 +79,9 @@ name = "09_pose_driven_attention"
 plan = records.plan(name, source, profile, seed, protocol, variant)
 if not plan:
     raise ValueError(f"no model of {source} in profile {profile!r} has a seed {seed}; choose a smaller one")
-(run, params), *_ = plan.items()
-if source == "simulated" and root is None:
-    root = stored(Release(**params["release"], seed=seed))
-test = Hands(source, "test", run.protocol, run.fold, root=root, **params["data"])
+plan = {run: chosen(params, seed, root) for run, params in plan.items()}
+run, (params, place) = next(iter(plan.items()))
+test = Hands(source, "test", run.protocol, run.fold, root=place, **params["data"])
 groups = {clip["group"]: test.group[label] for clip, label in zip(test.truth or [], test.label, strict=False)}
 print(f"{run.protocol}: {len(test)} test clips; one: {tuple(test[0].hands.shape)} T K 3 S S")
 names = {
@@ -99,10 +98,10 @@ pd.Series(names)
 # who are tested. Then one record a model and seed. A record that stands with equal numbers is not made again.
 
 # %%
-done = {}
-for run, params in plan.items():
-    where = (run.protocol, run.fold, seed, root)
-    train, held_out = (Hands(source, side, *where, **params["data"]) for side in ("train", "test"))
+done, tested = {}, {}
+for run, (params, place) in plan.items():
+    where = (run.protocol, run.fold, seed, place)
+    train, tested[run] = (Hands(source, side, *where, **params["data"]) for side in ("train", "test"))
     C, T, body, eye = len(train.classes), train.body.frames, train.body, params["crops"]
     order = "gru" if run.variant == "sta-hands" else "tour"
     sizes = (order, body.tree, body.bodies, C, T, *params["pose"].get("features", []))
@@ -114,10 +113,10 @@ for run, params in plan.items():
         training.part(replace(run, variant=part), params[key], build, train, hand_attention.objective)
         for key, (part, build) in make.items()
     )
-    train.see(crops), held_out.see(crops)
+    train.see(crops), tested[run].see(crops)
     options = params.get("model", {})
     build = partial(hand_attention.streams, run.variant, pose, train.hands, T, C, **options)
-    sides = (train, held_out, hand_attention.objective, hands.scorer(groups))
+    sides = (train, tested[run], hand_attention.objective, hands.scorer(groups))
     done[run] = training.measure(run, params, build, *sides, out=out)
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=1.0
@@ -135,9 +134,10 @@ print("model to look at:", shown.variant if shown else "none, for only its recor
 
 # %% tags=["nbval-ignore-output", "picture"]
 if shown:
+    test = tested[shown]
     clips = [int((test.label == k).nonzero()[0]) for k in range(len(test.classes)) if (test.label == k).any()]
     clips = [n for n in clips if test.truth is None or test.truth[n]["thing"]][:9]
-    read = done[shown][1](*held_out.__getitems__(clips)[0:4:3])
+    read = done[shown][1](*test.__getitems__(clips)[0:4:3])
     pictures, at, box = (torch.stack(column) for column in zip(*(test.film(n) for n in clips), strict=True))
     pairs = zip(test.label[clips], read.logits.argmax(1), strict=True)
     names = [f"{test.classes[true]}, read as {test.classes[k]}" for true, k in pairs]
@@ -166,12 +166,13 @@ pd.Series(within.values, pd.MultiIndex.from_frame(keys, names=["group", "stream"
 
 # %%
 held = numbers.filter(["within_chest", "within_face"]).mean(axis=1)
-print("at least 40 points above chance:", bool((held >= 100 / 3 + 40).all()))
+print("at least 40 points above chance:", bool((held >= 100 / 3 + 40).all()) if held.any() else "not run")
 
 # %% [markdown]
 # Where the weights lie: `on_hand`, in frames in which one hand shows what decides and another does not, the share on the
 # one that does; `on_frames`, the share of the frames' weights on the frames of the action. Controls: equal weights, and
-# the same model given the pose of another clip.
+# the same model given the pose of a random other clip. Half of the simulated people are left-handed, so that looking always at
+# the same hand gains nothing.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=20.0
 numbers.filter(regex="^on_")
@@ -183,24 +184,21 @@ numbers.filter(regex="^on_")
 
 # %%
 measured = tables.measured()
-runs = measured[(measured.notebook == name) & measured.metric.str.match("accuracy")]
+kept = (measured.notebook == name) & (measured.profile == "full")
+runs = measured[kept & measured.metric.str.match("accuracy|within_(chest|face)_rgb")]
 runs.pivot_table(index=["protocol", "variant"], columns="metric", values=["mean", "sd"], sort=False)
 
 # %% [markdown]
 # ## What the papers report
 #
-# The rows of this model in the lecture's three tables. NTU RGB+D needs a licence, and of SBU only the skeletons are here,
-# so most rows have nothing beside them: simulated numbers never stand in the column of a real dataset.
+# The rows of this model in the lecture's three tables. Simulated numbers never stand in the column of a real dataset, so
+# beside the rows that need one which is not here stands what they need.
 
 # %%
 every = pd.concat([tables.build()[table] for table in ("ntu_hands", "sbu", "msr_daily")])
 ours = every[every.method.str.startswith("Ours")]
-needs = {
-    "NTU RGB+D": "the dataset",
-    "MSR Daily Activity 3D": "the dataset",
-    "SBU Kinect Interaction": "the dataset's videos",
-}
-ours = ours.assign(needs=ours.dataset.map(needs).where(ours.reproduced.isna(), ""))
+needs = (ours.dataset == "SBU Kinect Interaction").map({True: "the dataset's videos", False: "the dataset"})
+ours = ours.assign(needs=needs.where(ours.reproduced.isna(), ""))
 shown = ["dataset", "protocol", "method", "published", "reproduced", "sd", "n", "needs"]
 ours[shown].astype(object).fillna("")
 
@@ -218,7 +216,10 @@ sbu[sbu.index.str.startswith("pose-convnet")][["mean", "sd", "n"]]
 # %% [markdown]
 # ## Claims
 #
-# Each is a difference of percentages, paired over seeds, with its 95 % interval. It is tested once five seeds are there.
+# Each is a difference of percentages, paired over seeds, with its 95 % interval, tested once five seeds are there; that
+# something is at chance, by the binomial distribution over the clips of all seeds, each of which is another performance.
+# The last is half built in: the thing pointed at lies outside the crops, so that it cannot be seen is by construction,
+# and found is only that nothing else tells it.
 
 # %%
 claims = tables.build()["claims"]

@@ -131,7 +131,7 @@ def ramp(time: np.ndarray, start: int | float, end: int | float) -> np.ndarray:
     return (1 - np.cos(np.pi * share)) / 2
 
 
-def stand(person: Person, T: int, rng: np.random.Generator, still: set[str] = frozenset()) -> np.ndarray:
+def stand(T: int, rng: np.random.Generator, still: set[str] = frozenset()) -> np.ndarray:
     """Joint angles T J 3 of somebody who sways, and moves two limbs a little that are not in `still`."""
     angles = gaussian_filter1d(rng.normal(size=(T, len(TREE), 3)), 6, axis=0) * np.radians(6)
     free = [name for name in IDLE if name not in still]
@@ -161,7 +161,7 @@ def move(action: Action, people: tuple[Person, Person], T: int, rng: np.random.G
     person = people[0]
     motions = action.motions if person.side == "right" else flip(action.motions)
     turned = {motion.joint for motion in motions}
-    angles = stand(person, T, rng, turned)
+    angles = stand(T, rng, turned)
     first, end = interval(person, T, rng)
     time = (np.arange(T) - first) / (end - first)
     rise = {"sitting down": ramp(time, 0, 1), "standing up": 1 - ramp(time, 0, 1)}.get(
@@ -190,7 +190,7 @@ def hold(action: Action, people: tuple[Person, Person], T: int, rng: np.random.G
     time = (np.arange(T) - first) / (end - first)
     weight = ramp(time, -0.3, 0) * (1 - ramp(time, 1, 1.3))
     lifted = ramp(time, 0, 0.25) * (1 - ramp(time, 0.75, 1))
-    angles = stand(person, T, rng, {f"shoulder_{s}" for s in ("left", "right")})
+    angles = stand(T, rng, {f"shoulder_{s}" for s in ("left", "right")})
     spine = TREE.index("spine_mid")
     angles[:, spine, 0] += np.radians(22) * weight * (1 - lifted)
     angles[:, spine, 1] += np.radians(40) * spots[0, 0] * weight * (1 - lifted)
@@ -231,7 +231,7 @@ def point(action: Action, people: tuple[Person, Person], T: int, rng: np.random.
     first, end = interval(person, T, rng)
     time = (np.arange(T) - first) / (end - first)
     weight = ramp(time, 0, 0.3) * (1 - ramp(time, 0.7, 1))
-    poses = body.place(person.bones, stand(person, T, rng, {f"shoulder_{side}"}))
+    poses = body.place(person.bones, stand(T, rng, {f"shoulder_{side}"}))
     middle = poses[:, TREE.index("spine_shoulder")].mean(0)
     length = -person.bones[[TREE.index(f"{name}_right") for name in ("elbow", "wrist", "hand")], 1].sum()
     azimuth = np.radians(np.array([80.0, -80.0, 0.0]) + rng.uniform(-8, 8, 3))
@@ -239,14 +239,14 @@ def point(action: Action, people: tuple[Person, Person], T: int, rng: np.random.
     away = np.stack(
         [np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)], 1
     )
-    beyond = rng.uniform(0.22, 0.5, 3)
+    beyond = rng.uniform(0.34, 0.6, 3)  # outside crops of the hand, seen from any camera
     order = rng.permutation(3)
     spots = (middle + (length + beyond)[:, None] * away)[order]
     # cross-body the trunk turns, so that the hand comes as near
     target = spots[0] - beyond[order][0] * away[order[0]]
     twist = np.zeros((T, len(TREE), 3))
     twist[:, TREE.index("spine_mid"), 1] = 0.5 * azimuth[order[0]] * weight
-    poses = body.place(person.bones, stand(person, T, rng, {f"shoulder_{side}"}) + twist)
+    poses = body.place(person.bones, stand(T, rng, {f"shoulder_{side}"}) + twist)
     poses = body.reach(poses, side, np.broadcast_to(target, (T, 3)), weight)
     return Performance(poses[:, None], (first, end), arm(side)[None], spots - [0, 0.14, 0])
 
@@ -266,7 +266,7 @@ def meet(action: Action, people: tuple[Person, Person], T: int, rng: np.random.G
     bodies = []
     for person, sign in zip(people, (1, -1), strict=True):
         shoulders = {"shoulder_left", "shoulder_right"}
-        poses = body.place(person.bones, stand(person, T, rng, shoulders)) @ TURN[sign].T
+        poses = body.place(person.bones, stand(T, rng, shoulders)) @ TURN[sign].T
         poses[..., 0] += -sign * (apart / 2 - near)[:, None]
         bodies.append(poses)
     chest = [poses[:, TREE.index("spine_shoulder")] for poses in bodies]

@@ -46,8 +46,8 @@ SKIN = ((241, 194, 160), (224, 172, 125), (198, 134, 90), (141, 85, 50), (95, 60
 HAIR = ((30, 25, 22), (75, 48, 30), (120, 80, 40), (190, 150, 90), (140, 140, 140))
 
 
-def person(rng: np.random.Generator) -> Person:
-    """Somebody."""
+def person(rng: np.random.Generator, left_handed: float = 0.2) -> Person:
+    """Somebody, who is left-handed with this probability."""
     lengths = dict(zip(("trunk", "arm", "leg"), rng.normal(1, 0.05, 3), strict=True))
     size, rows = rng.normal(1, 0.05), []
     for name in TREE.joints:
@@ -67,7 +67,7 @@ def person(rng: np.random.Generator) -> Person:
             rng.uniform(10, 90, 3),
         ]
     )
-    side = "left" if rng.random() < 0.2 else "right"
+    side = "left" if rng.random() < left_handed else "right"
     return Person(np.stack(rows) * size, side, rng.normal(1, 0.1), rng.normal(1, 0.1), colours)
 
 

@@ -51,6 +51,7 @@ class Release:
         subjects: people, with NTU's numbers 1, 2, ...
         cameras: 1 to 3.
         repetitions: of each action by each person.
+        left_handed: share of the people; at 0.5, attention gains nothing by looking always at the same hand.
         frames: of a clip at least; at most a quarter more.
         height: of the videos, 16:9; 0 writes no videos.
         seed: of everything.
@@ -63,6 +64,7 @@ class Release:
     subjects: int = 16
     cameras: int = 3
     repetitions: int = 1
+    left_handed: float = 0.2
     frames: int = 24
     height: int = 90
     seed: int = 0
@@ -74,7 +76,7 @@ class Release:
                 raise ValueError(f"unknown group {group!r}; choose of {', '.join(actions.GROUPS)}")
         for name, low, high in (
             *(("subjects", 1, 40), ("cameras", 1, len(CAMERAS)), ("repetitions", 1, 999)),
-            *(("frames", 8, 10_000), ("height", 0, 1080), ("seed", 0, 2**32)),
+            *(("left_handed", 0, 1), ("frames", 8, 10_000), ("height", 0, 1080), ("seed", 0, 2**32)),
         ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} is {getattr(self, name)}; choose {low} to {high}")
@@ -172,7 +174,10 @@ def perform(release: Release, out: Path, number: int) -> None:
     names = [name(camera + 1, subject, repetition, action.number) for camera in range(release.cameras)]
     if all((out / "ntu" / TRUTH / f"{clip}.json").is_file() for clip in names):
         return
-    people = tuple(body.person(np.random.default_rng([release.seed, subject, who])) for who in range(2))
+    people = tuple(
+        body.person(np.random.default_rng([release.seed, subject, who]), release.left_handed)
+        for who in range(2)
+    )
     drawn = [release.seed, subject, repetition, action.number]
     rng = np.random.default_rng(drawn)
     T = int(rng.integers(release.frames, release.frames * 5 // 4 + 1))
@@ -270,6 +275,26 @@ def stored(release: Release) -> Path:
     """
     key = fingerprint([made_by().encode(), json.dumps(asdict(release)).encode()])
     return simulate(REPOSITORY / scratch() / f"simulated-{key}", release)
+
+
+def chosen(params: dict, seed: int, root: str | Path | None = None) -> tuple[dict, str | Path | None]:
+    """The params and the root of a run: its preset's release, made where it is absent, or the one at `root`.
+
+    Of another release than the preset's the params tell the parameters; a preset without one is left alone.
+
+    Raises:
+        ValueError: what is at `root` was not simulated, or is not finished.
+    """
+    if "release" not in params:
+        return params, root
+    wanted = Release(**params["release"], seed=seed)
+    if root is None:
+        return params, stored(wanted)
+    about = manifest([Path(root) / "ntu" / "any" / "clip"])
+    if about is None:
+        raise ValueError(f"{root} holds no simulated release; choose source ntu, or companion data simulate")
+    same = Release(**about["release"]) == wanted
+    return params if same else params | {"release": about["release"]}, root
 
 
 def manifest(files: list[Path]) -> dict | None:

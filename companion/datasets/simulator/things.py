@@ -9,7 +9,7 @@ from jaxtyping import Float
 from companion.datasets.simulator import render
 from companion.datasets.simulator.render import Shapes
 
-WHITE, BLACK, WOOD, STEEL = (235, 235, 230), (25, 25, 28), (150, 105, 60), (150, 155, 160)
+WHITE, BLACK = (235, 235, 230), (25, 25, 28)
 X, Y, Z = np.eye(3)
 
 
