@@ -57,7 +57,7 @@ TOPICS = (
         "Previously at vision conferences: Deformable parts models",
         FELZENSZWALB,
         "An object is a collection of local parts whose latent positions are optimised.",
-        "01_deformable_parts",
+        "01_deformable_part_models",
         "dpm.py",
     ),
     Topic(

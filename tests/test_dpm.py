@@ -250,3 +250,61 @@ def test_files_that_are_no_star_model_are_refused(tmp_path):
     release(path, thresh=0.0, bboxpred=[{side: np.full(5, np.nan) for side in ("x1", "y1", "x2", "y2")}])
     with pytest.raises(ValueError, match="holds a weight that is NaN or infinite"):
         dpm.read_release(path)
+
+
+def test_our_own_files(tmp_path):
+    """What is saved is loaded; a file that is no model, is cut off or holds a NaN is refused."""
+    thing, path = model(), tmp_path / "thing.safetensors"
+    dpm.save(path, thing)
+    again = dpm.load(path)
+    assert again[1:] == thing[1:]
+    for a, b in zip(thing.components, again.components, strict=True):
+        assert all(
+            torch.equal(torch.as_tensor(x), torch.as_tensor(y)) for x, y in zip(a[:6], b[:6], strict=True)
+        )
+    whole = path.read_bytes()
+    for broken in (b"", whole[: len(whole) // 2], b"no model" * 9):
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match="is not a whole part model .*; train it anew"):
+            dpm.load(path)
+    dpm.save(path, thing._replace(components=(thing.components[0]._replace(bias=float("nan")),)))
+    with pytest.raises(ValueError, match="holds a weight that is NaN or infinite"):
+        dpm.load(path)
+    with pytest.raises(FileNotFoundError, match="no file"):
+        dpm.load(tmp_path / "other.safetensors")
+
+
+def test_the_best_placements_near_a_place():
+    thing = model()
+    features = pyramid(picture(), thing)
+    found = scores(thing, features)
+    every = placed(thing, features, found, 0.0)
+    assert [a.score for a in placed(thing, features, found, 0.0, 3)] == [a.score for a in every[:3]]
+    right = placed(thing, features, found, 0.0, near=lambda boxes: boxes[:, 0] > 40)
+    assert [a.score for a in right] == [a.score for a in every if a.box[0] > 40] and right
+
+
+def test_models_share_a_pyramid():
+    one, other = model(), model(1)
+    both = pyramid(picture(), one, other)
+    for thing in (one, other):
+        alone = scores(thing, pyramid(picture(), thing))
+        for key, maps in scores(thing, both).items():
+            torch.testing.assert_close(maps.total, alone[key].total)
+    with pytest.raises(ValueError, match="models share a pyramid if their cells"):
+        pyramid(picture(), one, model(interval=5))
+
+
+def test_a_root_alone_is_a_model():
+    thing = model()
+    alone = thing._replace(
+        components=tuple(
+            c._replace(parts=c.parts[:0], anchors=c.anchors[:0], deformation=c.deformation[:0])
+            for c in thing.components
+        )
+    )
+    features = pyramid(picture(), alone)
+    for (c, level), maps in scores(alone, features).items():
+        prior = alone.components[c].prior[min(level // 2, 2)]
+        torch.testing.assert_close(maps.total, maps.root + alone.components[c].bias + prior)
+    assert detect(alone, picture(), 0.0)[0].part_boxes.shape == (0, 4)

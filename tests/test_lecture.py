@@ -10,8 +10,8 @@ import pytest
 from companion import lecture
 
 HOUSE = Path(__file__).resolve().parents[1]
-CHAPTERS = """00_the_lecture 01_deformable_parts 02_gaze 03_weakly_supervised_attention 04_soft_attention
-05_hard_attention 06_attention_on_joints 07_feature_map_attention 08_pose_is_not_enough
+CHAPTERS = """00_the_lecture 01_deformable_part_models 02_gaze 03_weakly_supervised_attention
+04_soft_attention 05_hard_attention 06_attention_on_joints 07_feature_map_attention 08_pose_is_not_enough
 09_pose_driven_attention 10_context 11_glimpse_clouds 12_published_vs_reproduced""".split()
 
 

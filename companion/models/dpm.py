@@ -18,19 +18,23 @@ at most 4 cells from its anchor (`reach`). Its models are read by `read_release`
 Letters: H W a map's size in cells, h w a filter's, P parts, L levels of the pyramid.
 """
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import safetensors.torch
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
+from safetensors import SafetensorError, safe_open
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 from torch import Tensor
 from torch.nn import functional as F
 
+from companion.files import write_whole
 from companion.ops.distance_transform import Spread, spread
 from companion.ops.hog import hog
 
@@ -101,26 +105,27 @@ class Detection(NamedTuple):
     part_boxes: Float[Tensor, "P 4"]
 
 
-def pyramid(image: UInt8[Tensor, "C H W"] | Float[Tensor, "C H W"], model: DPM) -> Pyramid:
-    """The features of an image, from 0 to 255, at the scales of a model.
+def pyramid(image: UInt8[Tensor, "C H W"] | Float[Tensor, "C H W"], *models: DPM) -> Pyramid:
+    """The features of an image, from 0 to 255, at the scales of models, which all have the same.
 
     Raises:
-        ValueError: an image that has other than one or three colours, is smaller than the model's smallest
-            root, or holds other than numbers from 0 to 255.
+        ValueError: an image that has other than one or three colours, is smaller than the models' smallest
+            root, or holds other than numbers from 0 to 255; models of different cells or levels.
     """
+    if len({(model.cell, model.interval) for model in models}) != 1:
+        raise ValueError("models share a pyramid if their cells and their levels an octave are the same")
     if image.shape[0] not in (1, 3):
         raise ValueError(f"an image of {image.shape[0]} channels; give it one (grey) or three (RGB)")
     picture = image[None].float()
     if not (picture.isfinite().all() and 0 <= picture.min() and picture.max() <= 255):
         raise ValueError("an image's values must be numbers from 0 to 255; scale those of 16 bits")
-    k, octave = model.cell, model.interval
+    k, octave = models[0].cell, models[0].interval
     H, W = image.shape[1:]
     last = 1 + math.floor(math.log2(min(H, W) / (5 * k)) * octave) if min(H, W) >= 5 * k else 0
-    roots = [component.root.shape[1:] for component in model.components]
+    roots = [component.root.shape[1:] for model in models for component in model.components]
     if last < 1 or not any(h * k <= H + 2 * k and w * k <= W + 2 * k for h, w in roots):
-        raise ValueError(
-            f"an image of {W} x {H} pixels is smaller than the roots of {model.name}; enlarge it"
-        )
+        names = ", ".join(model.name for model in models)
+        raise ValueError(f"an image of {W} x {H} pixels is smaller than the roots of {names}; enlarge it")
     pad = max(max(root) for root in roots)
     levels: dict[int, Tensor] = {}
     scales: dict[int, float] = {}
@@ -165,7 +170,7 @@ def scores(model: DPM, features: Pyramid, reach: int | None = REACH) -> dict[tup
     weights = torch.cat([component.deformation for component in model.components])
     for level in range(model.interval, len(features.levels)):
         fine, coarse = features.levels[level - model.interval], features.levels[level]
-        responses = F.conv2d(fine[None], filters)[0]
+        responses = F.conv2d(fine[None], filters)[0] if len(filters) else fine.new_zeros(0, 1, 1)
         moved = spread(responses, weights, reach)
         first = 0
         for c, component in enumerate(model.components):
@@ -176,42 +181,68 @@ def scores(model: DPM, features: Pyramid, reach: int | None = REACH) -> dict[tup
             root = F.conv2d(coarse[None], component.root[None])[0, 0]
             own = Spread(moved.scores[mine], moved.places[mine])
             prior = float(component.prior[min(level // model.interval, 2)])
-            total = root + component.bias + prior
-            for part, at in zip(own.scores, component.anchors.tolist(), strict=True):
-                total = total + sampled(part, at, features.pad, total.shape)
+            moved_parts = sampled(own.scores, component.anchors, features.pad, tuple(root.shape))
+            total = root + component.bias + prior + moved_parts.sum(0)
             found[c, level] = Scores(total, root, responses[mine], own)
     return found
 
 
 def sampled(
-    part: Float[Tensor, "Hp Wp"], anchor: Sequence[int], pad: int, size: Sequence[int]
-) -> Float[Tensor, "H W"]:
-    """What a part adds to each root: D at 2 (x_0, y_0) + v; no score where that is outside."""
-    axes = [2 * torch.arange(n) + shift - pad for n, shift in zip(size, reversed(list(anchor)), strict=True)]
-    inside = [(axis >= 0) & (axis < n) for axis, n in zip(axes, part.shape, strict=True)]
-    rows, columns = (axis.clamp(0, n - 1) for axis, n in zip(axes, part.shape, strict=True))
-    return part[rows][:, columns].where(inside[0][:, None] & inside[1], -torch.inf)
+    parts: Float[Tensor, "P Hp Wp"], anchors: Int[Tensor, "P 2"], pad: int, size: Sequence[int]
+) -> Float[Tensor, "P H W"]:
+    """What parts add to each root: D at 2 (x_0, y_0) + v; no score where that is outside."""
+    x, y = (
+        2 * torch.arange(n) + shift[:, None] - pad for n, shift in zip(reversed(size), anchors.T, strict=True)
+    )
+    Hp, Wp = parts.shape[1:]
+    inside = ((y >= 0) & (y < Hp))[:, :, None] & ((x >= 0) & (x < Wp))[:, None]
+    n = torch.arange(len(parts))[:, None, None]
+    return parts[n, y.clamp(0, Hp - 1)[:, :, None], x.clamp(0, Wp - 1)[:, None]].where(inside, -torch.inf)
 
 
 def placed(
-    model: DPM, features: Pyramid, found: dict[tuple[int, int], Scores], threshold: float | None = None
+    model: DPM,
+    features: Pyramid,
+    found: dict[tuple[int, int], Scores],
+    threshold: float | None = None,
+    most: int | None = None,
+    near: Callable[[Float[Tensor, "n 4"]], Bool[Tensor, " n"]] | None = None,
 ) -> list[Detection]:
-    """The placements whose score is above a threshold (default the model's), the best first."""
+    """The placements whose score is above a threshold (default the model's), the best first.
+
+    Args:
+        most: how many at most.
+        near: says of the roots' boxes which may be taken.
+    """
     threshold = model.threshold if threshold is None else threshold
-    detections = []
+    rows = []  # score, component, level, x, y
     for (c, level), maps in found.items():
-        component = model.components[c]
-        for y, x in (maps.total > threshold).nonzero().tolist():
-            anchors = 2 * torch.tensor([x, y]) + component.anchors - features.pad
-            n = torch.arange(len(anchors))
-            place = maps.spread.places[n, anchors[:, 1], anchors[:, 0]].long()
-            W = maps.spread.places.shape[-1]
-            parts = torch.stack([place % W, place // W], 1)
-            box = window(features, level, torch.tensor([[x, y]]), component.root.shape[1:])[0]
-            part_boxes = window(features, level - model.interval, parts, component.parts.shape[2:])
-            score = float(maps.total[y, x])
-            detections.append(Detection(score, c, level, (x, y), parts, box, part_boxes))
-    return sorted(detections, key=lambda detection: -detection.score)
+        y, x = (maps.total > threshold).nonzero().T
+        if near is not None:
+            size = model.components[c].root.shape[1:]
+            kept = near(window(features, level, torch.stack([x, y], 1), size))
+            y, x = y[kept], x[kept]
+        where = torch.stack([torch.full_like(x, c), torch.full_like(x, level), x, y])
+        rows.append(torch.cat([maps.total[y, x].double()[None], where]).T)
+    rows = torch.cat(rows)
+    rows = rows[rows[:, 0].argsort(descending=True, stable=True)][:most]
+    detections = {}
+    for c, level in rows[:, 1:3].long().unique(dim=0).tolist():
+        mine = ((rows[:, 1] == c) & (rows[:, 2] == level)).nonzero().flatten()
+        component, maps, roots = model.components[c], found[c, level], rows[mine, 3:].long()
+        anchors = 2 * roots[:, None] + component.anchors - features.pad  # n P 2
+        places = maps.spread.places[torch.arange(anchors.shape[1]), anchors[..., 1], anchors[..., 0]].long()
+        parts = torch.stack(
+            [places % maps.spread.places.shape[-1], places // maps.spread.places.shape[-1]], -1
+        )
+        boxes = window(features, level, roots, component.root.shape[1:])
+        part_boxes = window(features, level - model.interval, parts.flatten(0, 1), component.parts.shape[2:])
+        part_boxes = part_boxes.view(*parts.shape[:2], 4)
+        for n, score, root, *rest in zip(
+            mine.tolist(), rows[mine, 0].tolist(), roots.tolist(), parts, boxes, part_boxes, strict=True
+        ):
+            detections[n] = Detection(score, c, level, tuple(root), *rest)
+    return [detections[n] for n in range(len(rows))]
 
 
 def window(
@@ -231,11 +262,16 @@ def predicted(component: Component, detection: Detection) -> Float[Tensor, "4"]:
     """
     if component.boxes is None:
         return detection.box
+    given, size = relative(detection)
+    return detection.box + (component.boxes @ given) * size.repeat(2)
+
+
+def relative(detection: Detection) -> tuple[Float[Tensor, " D"], Float[Tensor, "2"]]:
+    """The centres of all filters relative to the root's window, and 1; the window's width and height."""
     boxes = torch.cat([detection.box[None], detection.part_boxes])
     size = detection.box[2:] - detection.box[:2]
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    given = torch.cat([((centres - centres[0]) / size).flatten(), torch.ones(1)])
-    return detection.box + (component.boxes @ given) * size.repeat(2)
+    return torch.cat([((centres - centres[0]) / size).flatten(), torch.ones(1)]), size
 
 
 def suppressed(
@@ -293,6 +329,53 @@ def mirrored(filters: Float[Tensor, "*n 32 h w"]) -> Float[Tensor, "*n 32 h w"]:
     return filters.flip(-1)[..., MIRRORED, :, :]
 
 
+def save(path: str | Path, model: DPM) -> None:
+    """One safetensors file, written whole."""
+    tensors = {
+        f"{n}.{name}": torch.as_tensor(value)
+        for n, component in enumerate(model.components)
+        for name, value in component._asdict().items()
+        if value is not None
+    }
+    tensors = {name: value.contiguous() for name, value in tensors.items()}
+    write_whole(
+        path, safetensors.torch.save(tensors, {"model": json.dumps(model._replace(components=())._asdict())})
+    )
+
+
+def load(path: str | Path) -> DPM:
+    """A model that `save` wrote.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is no such model, or a weight is not a number.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}")
+    try:
+        with safe_open(path, "pt") as file:
+            options = json.loads(file.metadata()["model"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        parts: dict[int, dict] = {}
+        for name, value in tensors.items():
+            n, field = name.split(".")
+            parts.setdefault(int(n), {})[field] = value.item() if field == "bias" else value
+        components = tuple(Component(**parts[n]) for n in sorted(parts))
+        model = DPM(**options | {"components": components})
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a whole part model ({error}); train it anew") from None
+    return checked(path, model)
+
+
+def checked(path: Path, model: DPM) -> DPM:
+    """The model, unless a weight is not a number."""
+    numbers = [value for component in model.components for value in component if value is not None]
+    if not all(torch.as_tensor(value).isfinite().all() for value in numbers):
+        raise ValueError(f"{path} holds a weight that is NaN or infinite; get the file again")
+    return model
+
+
 def read_release(path: str | Path) -> DPM:
     """A star model of voc-release5, without executing anything.
 
@@ -326,12 +409,8 @@ def read_release(path: str | Path) -> DPM:
         components = tuple(read_component(model, n) for n in range(len(np.atleast_1d(model.rules[0]))))
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a whole model of voc-release5 ({error})") from None
-    numbers = [value for component in components for value in component if isinstance(value, Tensor)]
-    if not all(value.isfinite().all() for value in numbers):
-        raise ValueError(f"{path} holds a weight that is NaN or infinite; get the file again")
-    return DPM(
-        components, str(getattr(model, "class")), float(model.thresh), int(model.sbin), int(model.interval)
-    )
+    sizes = float(model.thresh), int(model.sbin), int(model.interval)
+    return checked(path, DPM(components, str(getattr(model, "class")), *sizes))
 
 
 def read_component(model: object, number: int) -> Component:

@@ -1,0 +1,253 @@
+"""Training of part models: a latent SVM (Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 2010).
+
+With the best placement z of each image x, beta . Phi(x, z) is the score of `companion.models.dpm`, and
+
+    min_beta  1/2 |beta|^2 + C sum_i max(0, 1 - y_i max_z beta . Phi(x_i, z))^2
+
+(the paper does not square, but this is smooth) is not convex, but it is once the placements of the positives
+are chosen. So in turns: each object gets its best placement near its box; placements in images without one
+that come inside the margin are gathered in a cache, and beta is optimised, until no such placement is new.
+The root learns first, then parts are cut from it.
+
+Letters: N images, n examples, D weights, P parts.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from scipy.optimize import minimize
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.ops import box_iou
+
+from companion.models import dpm
+from companion.models.dpm import BIAS, CHANNELS, DPM, REACH, Component, Detection, Pyramid
+from companion.ops.hog import hog
+
+LEAST = 1e-3  # of the weights of dx^2 and dy^2, so that the cost stays convex (voc-release5)
+BENT = 1e-2  # what they begin with (voc-release5)
+
+
+def train(
+    images: UInt8[Tensor, "N 3 H W"],
+    boxes: Float[Tensor, "N 4"],
+    name: str = "object",
+    parts: int = 4,
+    size: int = 4,
+    reach: int | None = REACH,
+    cell: int = 8,
+    interval: int = 5,
+    area: float = 1600.0,
+    overlap: float = 0.6,
+    c: float = 3e-3,
+    rounds: Sequence[int] = (1, 3),
+    seed: int = 0,
+) -> DPM:
+    """A model of one component.
+
+    Args:
+        boxes: of the one object in each image; NaN where there is none.
+        parts, size: how many parts, and their sides in cells, which are half as wide as the root's.
+        reach: how far parts may be from their anchors, see `dpm.scores`.
+        area: of the root at most, in pixels, so that parts see what it cannot.
+        overlap: the least intersection over union of an object's box and the root of its placement.
+        c: C.
+        rounds: how often the placements of the objects are chosen anew: by the root alone, and with parts.
+
+    Raises:
+        ValueError: there is no object, or no image without one.
+    """
+    present = boxes.isfinite().all(1)
+    if present.all() or not present.any():
+        raise ValueError("training needs images with an object and images without")
+    torch.manual_seed(seed)
+    model = first(images, boxes, present, name, cell, interval, area, c)
+    features = [dpm.pyramid(image, model) for image in images]
+    objects = [(features[n], boxes[n]) for n in present.nonzero().flatten().tolist()]
+    others = [features[n] for n in (~present).nonzero().flatten().tolist()]
+    for step, times in enumerate(rounds):
+        if step:
+            (root,) = model.components
+            model = model._replace(components=(with_parts(root, parts, size),))
+        cache: dict[tuple, Tensor] = {}
+        for _ in range(times):
+            model, placements = improved(model, objects, others, cache, reach, overlap, c)
+    if placements:
+        (component,) = model.components
+        model = model._replace(components=(component._replace(boxes=regression(*placements)),))
+    return model
+
+
+def first(
+    images: UInt8[Tensor, "N 3 H W"],
+    boxes: Float[Tensor, "N 4"],
+    present: Tensor,
+    name: str,
+    cell: int,
+    interval: int,
+    area: float,
+    c: float,
+) -> DPM:
+    """A root that was trained on objects warped to its size, and on windows from images without objects."""
+    sides = boxes[present, 2:] - boxes[present, :2]
+    size = sides.quantile(0.2, 0)
+    size = size * min(1.0, (area / float(size.prod())) ** 0.5)
+    w, h = (max(3, round(side / cell)) for side in size.tolist())
+    margin = sides / torch.tensor([w, h])  # features lose a border of one cell
+    around = torch.cat([boxes[present, :2] - margin, boxes[present, 2:] + margin], 1)
+    size = cell * (h + 2), cell * (w + 2)
+    windows = [crop(image, box, size) for image, box in zip(images[present], around, strict=True)]
+    H, W = images.shape[2:]
+    for image in images[~present].repeat_interleave(5, 0):
+        y, x = (int(torch.randint(side - length + 1, ())) for side, length in zip((H, W), size, strict=True))
+        windows.append(image[:, y : y + size[0], x : x + size[1]].float())
+    values = hog(torch.stack(windows), cell)
+    root = torch.zeros(CHANNELS, h, w)
+    component = Component(
+        root,
+        torch.zeros(0, CHANNELS, 1, 1),
+        torch.zeros(0, 2, dtype=torch.long),
+        torch.zeros(0, 4),
+        0.0,
+        torch.zeros(3),
+    )
+    model = DPM((component,), name, -1.0, cell, interval)
+    values = torch.cat([values.flatten(1), torch.full((len(values), 1), float(BIAS))], 1)
+    return solved(model, values[: int(present.sum())], values[int(present.sum()) :], c)
+
+
+def crop(
+    image: UInt8[Tensor, "3 H W"], box: Float[Tensor, "4"], size: tuple[int, int]
+) -> Float[Tensor, "3 h w"]:
+    """A box of an image at a size; outside, the border is repeated."""
+    (x0, y0, x1, y1), (h, w), (H, W) = box.tolist(), size, image.shape[1:]
+    x = (x0 + (torch.arange(w) + 0.5) * (x1 - x0) / w) * 2 / W - 1
+    y = (y0 + (torch.arange(h) + 0.5) * (y1 - y0) / h) * 2 / H - 1
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]
+    return F.grid_sample(image[None].float(), grid, padding_mode="border", align_corners=False)[0]
+
+
+def with_parts(root: Component, parts: int, size: int) -> Component:
+    """Parts where the root, at twice its resolution, has the most positive weight, one after the other."""
+    fine = F.interpolate(root.root[None], scale_factor=2, mode="bicubic", align_corners=False)[0]
+    energy = fine.clamp_min(0).square().sum(0)
+    anchors, filters = [], []
+    for _ in range(parts):
+        sums = F.avg_pool2d(energy[None], size, 1)[0]
+        y, x = divmod(int(sums.argmax()), sums.shape[1])
+        anchors.append([x, y])
+        filters.append(fine[:, y : y + size, x : x + size])
+        energy[y : y + size, x : x + size] = 0
+    deformation = torch.tensor([BENT, 0, BENT, 0]).repeat(parts, 1)
+    return root._replace(
+        parts=torch.stack(filters) if parts else root.parts,
+        anchors=torch.tensor(anchors, dtype=torch.long).view(parts, 2),
+        deformation=deformation,
+    )
+
+
+def improved(
+    model: DPM,
+    objects: Sequence[tuple[Pyramid, Tensor]],
+    others: Sequence[Pyramid],
+    cache: dict[tuple, Tensor],
+    reach: int | None,
+    overlap: float,
+    c: float,
+    most: int = 20,
+    times: int = 3,
+) -> tuple[DPM, tuple[list[Detection], Tensor]]:
+    """One turn: placements of the objects, then hard negatives and the optimum, until none is new.
+
+    Args:
+        cache: of negatives, where each was found -> what the weights are multiplied with; changed in place.
+        most: how many placements of one image enter the cache at once.
+        times: after how often it ends in any case.
+
+    Returns:
+        The model; the placements of the objects, and their boxes.
+    """
+    placements, boxes, positives = [], [], []
+    for features, box in objects:
+        near = lambda found, box=box: box_iou(found, box[None])[:, 0] >= overlap  # noqa: E731
+        best = dpm.placed(model, features, dpm.scores(model, features, reach), -math.inf, 1, near)
+        placements += best
+        boxes += [box] * len(best)
+        positives += [phi(model, features, placement) for placement in best]
+    for _ in range(times):
+        new = {}
+        for n, features in enumerate(others):
+            for it in dpm.placed(model, features, dpm.scores(model, features, reach), -1.0, most):
+                key = (n, it.level, it.root, *it.parts.flatten().tolist())
+                if key not in cache:
+                    new[key] = phi(model, features, it)
+        if not new:
+            break
+        cache |= new
+        negatives = torch.stack(list(cache.values()))
+        model = solved(model, torch.stack(positives), negatives, c)
+        easy = negatives @ weights(model.components[0]) < -1
+        for key in [key for key, out in zip(cache, easy.tolist(), strict=True) if out]:
+            del cache[key]
+    return model, (placements, torch.stack(boxes))
+
+
+def phi(model: DPM, features: Pyramid, placement: Detection) -> Float[Tensor, " D"]:
+    """What the weights of its component are multiplied with."""
+    component = model.components[placement.component]
+    fine, coarse = (features.levels[placement.level - d] for d in (model.interval, 0))
+    (x, y), (h, w), (p, q) = placement.root, component.root.shape[1:], component.parts.shape[2:]
+    seen = [fine[:, b : b + p, a : a + q].flatten() for a, b in placement.parts.tolist()]
+    off = placement.parts - (2 * torch.tensor([x, y]) + component.anchors - features.pad)
+    dx, dy = off.float().T
+    cost = torch.stack([dx.square(), dx, dy.square(), dy], 1).flatten()
+    return torch.cat([coarse[:, y : y + h, x : x + w].flatten(), *seen, -cost, torch.tensor([float(BIAS)])])
+
+
+def weights(component: Component) -> Float[Tensor, " D"]:
+    """beta."""
+    own = [component.root, component.parts, component.deformation]
+    return torch.cat([*(values.flatten() for values in own), torch.tensor([component.bias / BIAS])])
+
+
+def with_weights(component: Component, beta: Float[Tensor, " D"]) -> Component:
+    """The component with other weights."""
+    own = [component.root, component.parts, component.deformation]
+    *values, bias = beta.float().split([*(value.numel() for value in own), 1])
+    shaped = [value.view_as(like) for value, like in zip(values, own, strict=True)]
+    root, parts, deformation = shaped
+    return component._replace(root=root, parts=parts, deformation=deformation, bias=BIAS * float(bias))
+
+
+def solved(model: DPM, positives: Float[Tensor, "n D"], negatives: Float[Tensor, "m D"], c: float) -> DPM:
+    """The model with the best weights for these examples, by L-BFGS with bounds."""
+    (component,) = model.components
+    examples = torch.cat([positives, -negatives]).double()
+
+    def objective(beta: np.ndarray) -> tuple[float, np.ndarray]:
+        at = torch.from_numpy(beta)
+        short = 1 - examples @ at
+        inside = short > 0
+        value = 0.5 * at.square().sum() + c * short[inside].square().sum()
+        return float(value), (at - 2 * c * (short.clamp_min(0) @ examples)).numpy()
+
+    least = np.full(examples.shape[1], -np.inf)
+    P = len(component.deformation)
+    least[-1 - 4 * P : -1 : 2] = LEAST
+    start = weights(component).double().numpy()
+    bounds, options = [(low, None) for low in least], {"maxiter": 200}
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return model._replace(components=(with_weights(component, torch.from_numpy(found.x)),))
+
+
+def regression(placements: Sequence[Detection], boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "4 D"]:
+    """Where the boxes are, from where the filters are, by least squares; see `dpm.predicted`."""
+    given, wanted = [], []
+    for placement, box in zip(placements, boxes, strict=True):
+        row, size = dpm.relative(placement)
+        given.append(row)
+        wanted.append((box - placement.box) / size.repeat(2))
+    return torch.linalg.lstsq(torch.stack(given), torch.stack(wanted)).solution.T.contiguous()
