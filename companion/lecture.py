@@ -244,6 +244,7 @@ class Statement:
     chance: float | None = None
 
 
+PARTS = ("01_deformable_part_models", "scenes", "full", "default")
 HARD = ("05_hard_attention", "digits", "full", "cluttered-60")
 ACTING = ("06_attention_on_joints", "simulated", "full", "cross_subject")
 REAL = ("06_attention_on_joints", "sbu", "paper", "five_folds")
@@ -251,6 +252,14 @@ ALONE = ("08_pose_is_not_enough", "simulated", "full", "cross_subject")
 DRIVEN = ("09_pose_driven_attention", "simulated", "full")
 THIRD = 100 / 3  # chance within a group, in percent
 STATEMENTS = (
+    *(
+        Statement(
+            f"parts that may move find objects better than {what}",
+            *PARTS,
+            ((1, "free", "average_precision"), (-1, other, "average_precision")),
+        )
+        for other, what in (("rigid", "parts that may not"), ("off", "the root alone"))
+    ),
     Statement(
         "chosen glimpses land on the digit more often than chance",
         *HARD,

@@ -134,13 +134,15 @@ if free:
 # %% [markdown]
 # ## From responses to a placement
 #
-# At one scale of one image: the response of the root and of each part; these after the distance transform,
+# At one scale of the image with the surest detection, in cells: the response of the root and of each part; these after the distance transform,
 # which says of each anchor how good the best place near it is; and the sum, whose highest value is the
 # placement found.
 
 # %% tags=["nbval-ignore-output", "picture"]
 if free:
-    features = dpm.pyramid(test.images[objects[0]], free)
+    best = {n: found["free"][n][0].score for n in objects if found["free"][n]}
+    example = max(best, key=best.get)
+    features = dpm.pyramid(test.images[example], free)
     scores = dpm.scores(free, features)
     best = dpm.placed(free, features, scores, float("-inf"), 1)[0]
     maps = scores[best.component, best.level]
@@ -158,8 +160,8 @@ if free:
     anchors = 2 * torch.tensor(best.root) + component.anchors - features.pad
     expected = dpm.window(features, level, anchors, size)
     moved = torch.stack([(boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in (expected, best.part_boxes)], 1)
-    titles, drawn = ["the best placement"], {"true": [test.boxes[objects[0]]], "found": [best.box]}
-    image = test.images[objects[0]][None]
+    titles, drawn = ["the best placement"], {"true": [test.boxes[example]], "found": [best.box]}
+    image = test.images[example][None]
     display(figures.objects(image, titles, **drawn, parts=[best.part_boxes], moved=[moved], columns=1))
 
 # %% [markdown]
@@ -185,10 +187,10 @@ if free:
 
 # %% tags=["nbval-ignore-output", "picture"]
 if free:
-    before = dpm.placed(free, features, scores, -0.5)
-    after = dpm.detect(free, test.images[objects[0]], -0.5)
+    before = dpm.placed(free, features, scores)
+    after = found["free"][example]
     boxes = [torch.stack([it.box for it in some]) if some else torch.zeros(0, 4) for some in (before, after)]
-    titles = [f"{len(some)} above -0.5, {word}" for some, word in ((before, "before"), (after, "after"))]
+    titles = [f"{len(some)} {word} suppression" for some, word in ((before, "before"), (after, "after"))]
     display(figures.objects(image.expand(2, -1, -1, -1), titles, found=boxes, columns=2))
 
 # %% [markdown]
@@ -206,7 +208,7 @@ if free:
     six_places = 6 * (filters[0] + 81 * component.parts.numel())
     counts = {"roots scored": sum(m.total.isfinite().sum().item() for m in every)}
     counts |= {"above -1": sum((m.total > -1).sum().item() for m in every)}
-    counts |= {"after suppression": len(found["free"][objects[0]])}
+    counts |= {"after suppression": len(found["free"][example])}
     counts |= {"multiply-adds, all places": all_places, "multiply-adds, six places": six_places}
     display(pd.Series(counts, name="one image").to_frame())
 
@@ -257,7 +259,7 @@ claims[claims.notebook == name][["claim", "effect", "low", "high", "n", "holds"]
 # %% [markdown]
 # ## Models of Pascal VOC
 #
-# With `root`, the authors' trained models of six components and eight parts find cars, people and bicycles in
+# With `root`, the folder that contains `dpm_voc_release5`, the authors' trained models of six components and eight parts find cars, people and bicycles in
 # photographs.
 
 # %% tags=["nbval-ignore-output", "picture"]
@@ -270,8 +272,6 @@ if root:
         drawn = [torch.stack([it.box for it in some]) if some else torch.zeros(0, 4) for some in its]
         titles = [f"{model.name}: {len(some)} found" for some in its]
         display(figures.objects(photographs, titles, found=drawn, columns=3))
-else:
-    print("pass root, the folder that contains dpm_voc_release5, to see them")
 
 # %% [markdown]
 # ## Exercises
