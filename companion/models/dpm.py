@@ -168,36 +168,46 @@ def scores(model: DPM, features: Pyramid, reach: int | None = REACH) -> dict[tup
     found = {}
     filters = torch.cat([component.parts for component in model.components])
     weights = torch.cat([component.deformation for component in model.components])
+    sizes = [component.root.shape[1:] for component in model.components]
+    h, w = (max(side) for side in zip(*sizes, strict=True))
+    roots = torch.stack(
+        [F.pad(c.root, (0, w - c.root.shape[2], 0, h - c.root.shape[1])) for c in model.components]
+    )
     for level in range(model.interval, len(features.levels)):
         fine, coarse = features.levels[level - model.interval], features.levels[level]
         responses = F.conv2d(fine[None], filters)[0] if len(filters) else fine.new_zeros(0, 1, 1)
         moved = spread(responses, weights, reach)
+        seen = F.conv2d(F.pad(coarse, (0, w - 1, 0, h - 1))[None], roots)[0]
         first = 0
         for c, component in enumerate(model.components):
             mine = slice(first, first + len(component.parts))
             first = mine.stop
-            if any(f > m for f, m in zip(component.root.shape[1:], coarse.shape[1:], strict=True)):
+            H, W = (side - own + 1 for side, own in zip(coarse.shape[1:], sizes[c], strict=True))
+            if min(H, W) < 1:
                 continue
-            root = F.conv2d(coarse[None], component.root[None])[0, 0]
-            own = Spread(moved.scores[mine], moved.places[mine])
-            prior = float(component.prior[min(level // model.interval, 2)])
-            moved_parts = sampled(own.scores, component.anchors, features.pad, tuple(root.shape))
-            total = root + component.bias + prior + moved_parts.sum(0)
+            root, own = seen[c, :H, :W], Spread(moved.scores[mine], moved.places[mine])
+            base = root + component.bias + float(component.prior[min(level // model.interval, 2)])
+            total = added(base, own.scores, component.anchors, features.pad)
             found[c, level] = Scores(total, root, responses[mine], own)
     return found
 
 
-def sampled(
-    parts: Float[Tensor, "P Hp Wp"], anchors: Int[Tensor, "P 2"], pad: int, size: Sequence[int]
-) -> Float[Tensor, "P H W"]:
-    """What parts add to each root: D at 2 (x_0, y_0) + v; no score where that is outside."""
-    x, y = (
-        2 * torch.arange(n) + shift[:, None] - pad for n, shift in zip(reversed(size), anchors.T, strict=True)
-    )
-    Hp, Wp = parts.shape[1:]
-    inside = ((y >= 0) & (y < Hp))[:, :, None] & ((x >= 0) & (x < Wp))[:, None]
-    n = torch.arange(len(parts))[:, None, None]
-    return parts[n, y.clamp(0, Hp - 1)[:, :, None], x.clamp(0, Wp - 1)[:, None]].where(inside, -torch.inf)
+def added(
+    roots: Float[Tensor, "H W"], parts: Float[Tensor, "P Hp Wp"], anchors: Int[Tensor, "P 2"], pad: int
+) -> Float[Tensor, "H W"]:
+    """Roots and what parts add to each: D at 2 (x_0, y_0) + v; no score where that is outside."""
+    shift, low, high = (anchors - pad).flip(1).tolist(), [0, 0], list(roots.shape)
+    for part in shift:
+        low = [max(first, -(v // 2)) for first, v in zip(low, part, strict=True)]
+        high = [min(end, (n - 1 - v) // 2 + 1) for end, n, v in zip(high, parts.shape[1:], part, strict=True)]
+    total = torch.full_like(roots, -torch.inf)
+    if any(first >= end for first, end in zip(low, high, strict=True)):
+        return total
+    inside = total[low[0] : high[0], low[1] : high[1]]
+    inside.copy_(roots[low[0] : high[0], low[1] : high[1]])
+    for part, (y, x) in zip(parts, shift, strict=True):
+        inside += part[2 * low[0] + y : 2 * high[0] + y - 1 : 2, 2 * low[1] + x : 2 * high[1] + x - 1 : 2]
+    return total
 
 
 def placed(

@@ -24,6 +24,8 @@ from torch import Tensor
 
 from companion.ops.threads import each
 
+SMALL = 1 << 16  # places for which a further thread is not worth its start
+
 
 class Spread(NamedTuple):
     """A transformed map, and the places y W + x from where its values come."""
@@ -55,11 +57,13 @@ def along(found: Spread, weights: Float[Tensor, "N 2"], reach: int | None) -> Sp
     """The transform along the last axis; it comes back transposed."""
     source, places = (x.contiguous().numpy() for x in found)
     cost, out, at = weights.detach().double().numpy(), np.empty_like(source), np.empty_like(places)
-    maps = zip(source, places, cost, out, at, strict=True)
-    each(
-        envelope if reach is None else window,
-        [(*item,) if reach is None else (*item, reach) for item in maps],
-    )
+    several = min(torch.get_num_threads(), len(source), 1 + source.size // SMALL)
+    parts = [slice(len(source) * n // several, len(source) * (n + 1) // several) for n in range(several)]
+    maps = [tuple(array[part] for array in (source, places, cost, out, at)) for part in parts]
+    if reach is None:
+        each(envelope, maps)
+    else:
+        each(window, [(*some, reach) for some in maps])
     return Spread(torch.from_numpy(out).mT, torch.from_numpy(at).mT)
 
 
@@ -80,53 +84,51 @@ def soft(
 @njit(cache=True, nogil=True)
 @no_type_check
 def envelope(scores, places, cost, out, at):
-    """The rows of one map, in linear time."""
-    a, b = cost
-    n = scores.shape[1]
-    g, line, start = np.empty(n), np.empty(n, np.int64), np.empty(n + 1)
-    apart = 1 / (2 * a * np.arange(n + 1))
-    for row in range(len(scores)):
-        f, size = scores[row], 0
-        for s in range(n):
-            g[s] = f[s] - (a * s + b) * s
-            meet = -np.inf
-            while size:  # a line is on top from where it meets the one before
-                meet = (g[line[size - 1]] - g[s]) * apart[s - line[size - 1]]
-                if meet > start[size - 1]:
-                    break
-                size -= 1
-            line[size], start[size] = s, meet if size else -np.inf
-            size += 1
-        start[size] = n - 1
-        first = 0
-        for k in range(size):
-            s, end = line[k], int(max(min(start[k + 1], n - 1), -1) + 1)
-            for d in range(first, end):
-                out[row, d] = f[s] - (a * (s - d) + b) * (s - d)
-                at[row, d] = places[row, s]
-            first = max(first, end)
+    """The rows of some maps, in linear time."""
+    n = scores.shape[2]
+    g, line, start, apart = np.empty(n), np.empty(n, np.int64), np.empty(n + 1), np.empty(n + 1)
+    for m in range(len(scores)):
+        a, b = cost[m]
+        apart[:] = 1 / (2 * a * np.arange(n + 1))
+        for row in range(scores.shape[1]):
+            f, size = scores[m, row], 0
+            for s in range(n):
+                g[s] = f[s] - (a * s + b) * s
+                meet = -np.inf
+                while size:  # a line is on top from where it meets the one before
+                    meet = (g[line[size - 1]] - g[s]) * apart[s - line[size - 1]]
+                    if meet > start[size - 1]:
+                        break
+                    size -= 1
+                line[size], start[size] = s, meet if size else -np.inf
+                size += 1
+            start[size] = n - 1
+            first = 0
+            for k in range(size):
+                s, end = line[k], int(max(min(start[k + 1], n - 1), -1) + 1)
+                for d in range(first, end):
+                    out[m, row, d] = f[s] - (a * (s - d) + b) * (s - d)
+                    at[m, row, d] = places[m, row, s]
+                first = max(first, end)
 
 
 @njit(cache=True, nogil=True)
 @no_type_check
 def window(scores, places, cost, out, at, reach):
     """The same from places near by, by trying them all."""
-    n = scores.shape[1]
+    n = scores.shape[2]
     reach = min(reach, n - 1)
     best, off = np.empty(n, np.float32), np.empty(n, np.int32)
-    for row in range(len(scores)):
-        best[:] = -np.inf
-        for d in range(-reach, reach + 1):
-            price, by, first, end = (
-                np.float32((cost[0] * d + cost[1]) * d),
-                np.int32(d),
-                max(0, -d),
-                min(n, n - d),
-            )
-            f, top, way = scores[row, first + d : end + d], best[first:end], off[first:end]
-            for x in range(len(f)):
-                more = f[x] - price > top[x]
-                top[x] = f[x] - price if more else top[x]
-                way[x] = by if more else way[x]
-        for x in range(n):
-            out[row, x], at[row, x] = best[x], places[row, x + off[x]]
+    for m in range(len(scores)):
+        for row in range(scores.shape[1]):
+            best[:] = -np.inf
+            for d in range(-reach, reach + 1):
+                price, by = np.float32((cost[m, 0] * d + cost[m, 1]) * d), np.int32(d)
+                first, end = max(0, -d), min(n, n - d)
+                f, top, way = scores[m, row, first + d : end + d], best[first:end], off[first:end]
+                for x in range(len(f)):
+                    more = f[x] - price > top[x]
+                    top[x] = f[x] - price if more else top[x]
+                    way[x] = by if more else way[x]
+            for x in range(n):
+                out[m, row, x], at[m, row, x] = best[x], places[m, row, x + off[x]]
