@@ -169,13 +169,13 @@ def contact_sheet(
 
 
 def objects(
-    images: Sequence[UInt8[Tensor, "3 H W"]],
+    images: UInt8[Tensor, "N 3 H W"] | Sequence[UInt8[Tensor, "3 H W"]],
     titles: Sequence[str],
     *,
-    true: Sequence[Float[Tensor, "4"]] | None = None,
-    found: Sequence[Float[Tensor, "n 4"]] | None = None,
-    parts: Sequence[Float[Tensor, "m 4"]] | None = None,
-    moved: Sequence[Float[Tensor, "k 2 2"]] | None = None,
+    true: Float[Tensor, "N 4"] | Sequence[Float[Tensor, "4"]] | None = None,
+    found: Sequence[Float[Tensor, "... 4"]] | None = None,
+    parts: Sequence[Float[Tensor, "... 4"]] | None = None,
+    moved: Sequence[Float[Tensor, "_ 2 2"]] | None = None,
     columns: int = 4,
 ) -> Image:
     """Images with boxes: true dashed, found thick, of parts thin; arrows from where parts were expected.
@@ -243,6 +243,19 @@ def maps(
                 *marks[title], "o", markersize=9, markerfacecolor="none", color="white", markeredgewidth=2
             )
     return picture(figure, f"maps of {', '.join(shown)}")
+
+
+def growth(work: pd.DataFrame) -> Image:
+    """Multiply-adds over what there is of something; columns of, share, work."""
+    figure = Figure(figsize=(4.6, 3), layout="constrained")
+    axes = figure.subplots()
+    data = work.assign(millions=work.work / 1e6)
+    sns.lineplot(
+        data, x="share", y="millions", hue="of", style="of", markers=True, palette="colorblind", ax=axes
+    )
+    axes.set(xlabel="share of the most", ylabel="multiply-adds, millions", xlim=(0, 1.05), ylim=(0, None))
+    axes.legend(title=None)
+    return picture(figure, f"multiply-adds over the share of {', '.join(work.of.unique())}")
 
 
 def over_time(

@@ -1,9 +1,13 @@
 """Part models: scores against a loop over placements, back-tracking, suppression, files that are no model."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scipy.io import savemat
+from torchvision.io import read_image
 
 from companion.models import dpm
 from companion.models.dpm import DPM, Component, detect, placed, pyramid, scores, suppressed
@@ -272,6 +276,34 @@ def test_our_own_files(tmp_path):
         dpm.load(path)
     with pytest.raises(FileNotFoundError, match="no file"):
         dpm.load(tmp_path / "other.safetensors")
+
+
+def test_multiply_adds_are_those_of_all_filters():
+    thing = model()
+    found = scores(thing, pyramid(picture(), thing))
+    want = 0
+    for (c, _), maps in found.items():
+        want += maps.root.numel() * thing.components[c].root.numel()
+        want += maps.responses.numel() * 32 * 3 * 3
+    assert dpm.multiply_adds(thing, found) == want
+
+
+RELEASE = Path(os.environ.get("COMPANION_DATA", "nowhere")) / "dpm_voc_release5"
+
+PLAIN = (("car", "000034", (80, 335)), ("person", "000061", (253, 215)), ("bicycle", "000084", (327, 182)))
+
+
+@pytest.mark.skipif(not RELEASE.is_dir(), reason="set COMPANION_DATA to a folder with dpm_voc_release5")
+def test_the_authors_models_find_what_is_in_the_photographs():
+    """The best detection of each covers a point of an object; and a grammar is refused."""
+    for kind, name, (x, y) in PLAIN:
+        thing = dpm.read_release(RELEASE / f"VOC2007/{kind}_final.mat")
+        assert len(thing.components) == 6 and all(len(c.parts) == 8 for c in thing.components)
+        best = detect(thing, read_image(str(RELEASE / f"{name}.jpg")))[0]
+        x0, y0, x1, y1 = best.box.tolist()
+        assert best.score > thing.threshold and x0 < x < x1 and y0 < y < y1
+    with pytest.raises(ValueError, match="is a grammar model"):
+        dpm.read_release(next(RELEASE.rglob("*grammar*.mat")))
 
 
 def test_the_best_placements_near_a_place():

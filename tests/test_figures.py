@@ -56,6 +56,32 @@ def test_pictures_of_skeletons():
     assert "the action is shaded" in drawn[1].alt
 
 
+def test_pictures_of_part_models():
+    images, boxes = torch.zeros(2, 3, 40, 50, dtype=torch.uint8), torch.tensor([[2.0, 3, 30, 20]] * 2)
+    moved = torch.tensor([[[5.0, 5], [9, 9]]])
+    work = pd.DataFrame(
+        {"of": ["pixels", "parts"] * 2, "share": [0.5, 0.5, 1, 1], "work": [1e6, 2e6, 2e6, 4e6]}
+    )
+    drawn = [
+        figures.objects(
+            images,
+            ["one", "two"],
+            true=boxes,
+            found=list(boxes),
+            parts=list(boxes[:, None]),
+            moved=[moved] * 2,
+        ),
+        figures.objects(
+            images, ["one", "two"], true=[boxes[0], torch.full((4,), torch.nan)], found=[boxes, boxes[:0]]
+        ),
+        figures.glyphs({"root": torch.randn(32, 3, 4), "part": torch.randn(32, 2, 2)}),
+        figures.maps({"root": torch.randn(5, 6), "sum": torch.full((3, 3), -torch.inf)}, {"root": (2, 3)}),
+        figures.growth(work),
+    ]
+    for picture in drawn:
+        assert min(size(picture)) > 80 and len(picture.data) < 100_000 and len(picture.alt) > 10
+
+
 def test_front_fills_the_square_and_leaves_out_what_was_not_seen():
     poses = torch.tensor([[0.0, 0.0, 3.0], [0.5, 2.0, 3.0], [9.0, 9.0, 9.0]]).expand(1, 2, 1, 3, 3)
     seen = torch.tensor([True, True, False]).expand(1, 2, 1, 3)

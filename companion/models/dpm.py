@@ -255,6 +255,15 @@ def placed(
     return [detections[n] for n in range(len(rows))]
 
 
+def multiply_adds(model: DPM, found: dict[tuple[int, int], Scores]) -> int:
+    """What the filters take for all places of an image."""
+    return sum(
+        maps.root.numel() * model.components[c].root.numel()
+        + maps.responses[:1].numel() * model.components[c].parts.numel()
+        for (c, _), maps in found.items()
+    )
+
+
 def window(
     features: Pyramid, level: int, places: Int[Tensor, "n 2"], size: Sequence[int]
 ) -> Float[Tensor, "n 4"]:
@@ -426,12 +435,12 @@ def read_release(path: str | Path) -> DPM:
 def read_component(model: object, number: int) -> Component:
     """One structure rule: its symbols are deformation rules, whose symbols are filters."""
 
-    def block(label: float) -> Tensor:
+    def block(label: int | float) -> Tensor:
         it = model.blocks[int(label) - 1]
         values = np.asarray(it.w, np.float32)
         return torch.from_numpy(values.reshape(np.atleast_1d(it.shape).astype(int), order="F").copy())
 
-    def filtered(symbol: int) -> tuple[Tensor, Tensor]:
+    def filtered(symbol: int | float) -> tuple[Tensor, Tensor]:
         rule = np.atleast_1d(model.rules[symbol - 1])[0]
         its = model.filters[int(model.symbols[int(rule.rhs) - 1].filter) - 1]
         weights = block(its.blocklabel).permute(2, 0, 1)

@@ -202,15 +202,30 @@ if free:
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=1000000.0
 if free:
-    every = [m for (_, level), m in scores.items()]
-    filters = component.root.numel(), component.parts[0].numel()
-    all_places = sum(m.root.numel() * filters[0] + m.responses.numel() * filters[1] for m in every)
-    six_places = 6 * (filters[0] + 81 * component.parts.numel())
-    counts = {"roots scored": sum(m.total.isfinite().sum().item() for m in every)}
-    counts |= {"above -1": sum((m.total > -1).sum().item() for m in every)}
+    totals = torch.cat([maps.total.flatten() for maps in scores.values()])
+    counts = {"roots scored": totals.isfinite().sum().item(), "above -1": (totals > -1).sum().item()}
     counts |= {"after suppression": len(found["free"][example])}
-    counts |= {"multiply-adds, all places": all_places, "multiply-adds, six places": six_places}
+    six_places = 6 * (component.root.numel() + 81 * component.parts.numel())
+    counts |= {"multiply-adds, all places": dpm.multiply_adds(free, scores)}
+    counts |= {"multiply-adds, six places": six_places}
     display(pd.Series(counts, name="one image").to_frame())
+
+# %% [markdown]
+# The work of scoring all places grows linearly with the pixels, with the parts, and with the classes that are sought.
+
+# %% tags=["nbval-ignore-output", "picture"]
+if free:
+    work = []
+    for share in (0.25, 0.5, 0.75, 1.0):
+        larger = torch.nn.functional.interpolate(image.float(), scale_factor=2 * share**0.5)[0]
+        few = round(share * len(parts))
+        fewer = component._replace(parts=component.parts[:few], anchors=component.anchors[:few])
+        fewer = free._replace(components=(fewer._replace(deformation=component.deformation[:few]),))
+        cases = {"pixels": (free, larger, 1), "parts": (fewer, image[0], 1), "classes": (free, image[0], 4 * share)}
+        for what, (model, picture, classes) in cases.items():
+            its = dpm.scores(model, dpm.pyramid(picture, model))
+            work.append({"of": what, "share": share, "work": classes * dpm.multiply_adds(model, its)})
+    display(figures.growth(pd.DataFrame(work)))
 
 # %% [markdown]
 # ## Found and missed
