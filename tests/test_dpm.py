@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from scipy.io import savemat
-from torchvision.io import read_image
 
+from companion import pictures
 from companion.models import dpm
 from companion.models.dpm import DPM, Component, detect, placed, pyramid, scores, suppressed
 from companion.ops.hog import hog
@@ -174,6 +174,7 @@ def test_grey_is_read_as_three_equal_colours():
     [
         (torch.zeros(4, 90, 90), "an image of 4 channels; give it one .grey. or three"),
         (torch.zeros(3, 20, 20), "an image of 20 x 20 pixels is smaller than the roots of thing; enlarge it"),
+        (torch.zeros(3, 0, 0), "an image of 0 x 0 pixels is smaller than the roots of thing"),
         (torch.full((3, 90, 90), 65535.0), "numbers from 0 to 255; scale those of 16 bits"),
         (torch.full((3, 90, 90), torch.nan), "numbers from 0 to 255"),
     ],
@@ -299,7 +300,7 @@ def test_the_authors_models_find_what_is_in_the_photographs():
     for kind, name, (x, y) in PLAIN:
         thing = dpm.read_release(RELEASE / f"VOC2007/{kind}_final.mat")
         assert len(thing.components) == 6 and all(len(c.parts) == 8 for c in thing.components)
-        best = detect(thing, read_image(str(RELEASE / f"{name}.jpg")))[0]
+        best = detect(thing, pictures.read(RELEASE / f"{name}.jpg"))[0]
         x0, y0, x1, y1 = best.box.tolist()
         assert best.score > thing.threshold and x0 < x < x1 and y0 < y < y1
     with pytest.raises(ValueError, match="is a grammar model"):

@@ -116,9 +116,6 @@ def pyramid(image: UInt8[Tensor, "C H W"] | Float[Tensor, "C H W"], *models: DPM
         raise ValueError("models share a pyramid if their cells and their levels an octave are the same")
     if image.shape[0] not in (1, 3):
         raise ValueError(f"an image of {image.shape[0]} channels; give it one (grey) or three (RGB)")
-    picture = image[None].float()
-    if not (picture.isfinite().all() and 0 <= picture.min() and picture.max() <= 255):
-        raise ValueError("an image's values must be numbers from 0 to 255; scale those of 16 bits")
     k, octave = models[0].cell, models[0].interval
     H, W = image.shape[1:]
     last = 1 + math.floor(math.log2(min(H, W) / (5 * k)) * octave) if min(H, W) >= 5 * k else 0
@@ -126,6 +123,9 @@ def pyramid(image: UInt8[Tensor, "C H W"] | Float[Tensor, "C H W"], *models: DPM
     if last < 1 or not any(h * k <= H + 2 * k and w * k <= W + 2 * k for h, w in roots):
         names = ", ".join(model.name for model in models)
         raise ValueError(f"an image of {W} x {H} pixels is smaller than the roots of {names}; enlarge it")
+    picture = image[None].float()
+    if not (picture.isfinite().all() and 0 <= picture.min() and picture.max() <= 255):
+        raise ValueError("an image's values must be numbers from 0 to 255; scale those of 16 bits")
     pad = max(max(root) for root in roots)
     levels: dict[int, Tensor] = {}
     scales: dict[int, float] = {}

@@ -31,9 +31,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 from IPython.display import display
-from torchvision.io import ImageReadMode, read_image
 
-from companion import figures, records, tables
+from companion import figures, pictures, records, tables
 from companion.datasets.scenes import scenes
 from companion.files import fingerprint
 from companion.metrics import detection
@@ -281,7 +280,7 @@ claims[claims.notebook == name][["claim", "effect", "low", "high", "n", "holds"]
 if root:
     folder = Path(root) / "dpm_voc_release5"
     models = [dpm.read_release(folder / f"VOC2007/{kind}_final.mat") for kind in ("car", "person", "bicycle")]
-    photographs = [read_image(str(path), ImageReadMode.RGB) for path in sorted(folder.glob("*.jpg"))]
+    photographs = [pictures.read(path) for path in sorted(folder.glob("*.jpg"))]
     for model in models:
         its = [dpm.detect(model, photograph) for photograph in photographs]
         drawn = [torch.stack([it.box for it in some]) if some else torch.zeros(0, 4) for some in its]

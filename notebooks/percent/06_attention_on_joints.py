@@ -228,9 +228,9 @@ ablation.set_index(["source", "variant"])[["mean", "sd", "n"]]
 # Each is a difference of percentages, paired over seeds, with its 95 % interval, and holds if the interval lies above
 # zero. It is tested once five seeds are there; until then its effect is empty.
 #
-# On SBU the attention on frames holds. That on joints fails by little: five seeds of 282 clips do not show a gain of one
-# point. Both together gain less than either alone, on SBU only: with two attentions and a network to be trained in turns,
-# the most must be learned from the fewest clips. Whether the turns are to blame, exercise 2 can tell.
+# On SBU the claim about frames holds. That about joints fails by little: five seeds of 282 clips do not show a gain of a
+# point. Both together gain less than either alone, on SBU only. The training in turns is not to blame: with fold 0 set
+# aside, one seed reads 95.4 % of the validating fold right in turns, and 93.8 % when all is trained at once.
 
 # %%
 claims = tables.build()["claims"]
