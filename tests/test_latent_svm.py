@@ -101,3 +101,5 @@ def test_images_of_one_kind_are_refused():
     for some in (train.present, ~train.present):
         with pytest.raises(ValueError, match="images with an object and images without"):
             latent_svm.train(train.images[some], train.boxes[some])
+    with pytest.raises(ValueError, match="no root covers any object by 1.5; ask for less"):
+        latent_svm.train(train.images, train.boxes, overlap=1.5)

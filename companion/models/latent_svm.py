@@ -28,6 +28,7 @@ from companion.models.dpm import BIAS, CHANNELS, DPM, REACH, Component, Detectio
 from companion.ops.hog import hog
 
 LEAST = 1e-3  # of the weights of dx^2 and dy^2, so that the cost stays convex (voc-release5)
+MOST = 20  # placements of one image that enter the cache at once
 BENT = 1e-2  # what they begin with (voc-release5)
 
 
@@ -44,6 +45,7 @@ def train(
     overlap: float = 0.6,
     c: float = 3e-3,
     rounds: Sequence[int] = (1, 3),
+    mining: int = 3,
     seed: int = 0,
 ) -> DPM:
     """A model of one component.
@@ -55,10 +57,11 @@ def train(
         area: of the root at most, in pixels, so that parts see what it cannot.
         overlap: the least intersection over union of an object's box and the root of its placement.
         c: C.
+        mining: how often at most negatives are sought in a round.
         rounds: how often the placements of the objects are chosen anew: by the root alone, and with parts.
 
     Raises:
-        ValueError: there is no object, or no image without one.
+        ValueError: there is no object, no image without one, or no root that covers an object.
     """
     present = boxes.isfinite().all(1)
     if present.all() or not present.any():
@@ -74,11 +77,9 @@ def train(
             model = model._replace(components=(with_parts(root, parts, size),))
         cache: dict[tuple, Tensor] = {}
         for _ in range(times):
-            model, placements = improved(model, objects, others, cache, reach, overlap, c)
-    if placements:
-        (component,) = model.components
-        model = model._replace(components=(component._replace(boxes=regression(*placements)),))
-    return model
+            model, placements = improved(model, objects, others, cache, reach, overlap, c, mining)
+    (component,) = model.components
+    return model._replace(components=(component._replace(boxes=regression(*placements)),))
 
 
 def first(
@@ -157,15 +158,13 @@ def improved(
     reach: int | None,
     overlap: float,
     c: float,
-    most: int = 20,
-    times: int = 3,
+    mining: int,
 ) -> tuple[DPM, tuple[list[Detection], Tensor]]:
     """One turn: placements of the objects, then hard negatives and the optimum, until none is new.
 
     Args:
         cache: of negatives, where each was found -> what the weights are multiplied with; changed in place.
-        most: how many placements of one image enter the cache at once.
-        times: after how often it ends in any case.
+        mining: see `train`.
 
     Returns:
         The model; the placements of the objects, and their boxes.
@@ -177,10 +176,12 @@ def improved(
         placements += best
         boxes += [box] * len(best)
         positives += [phi(model, features, placement) for placement in best]
-    for _ in range(times):
+    if not placements:
+        raise ValueError(f"no root covers any object by {overlap}; ask for less, or enlarge the images")
+    for _ in range(mining):
         new = {}
         for n, features in enumerate(others):
-            for it in dpm.placed(model, features, dpm.scores(model, features, reach), -1.0, most):
+            for it in dpm.placed(model, features, dpm.scores(model, features, reach), -1.0, MOST):
                 key = (n, it.level, it.root, *it.parts.flatten().tolist())
                 if key not in cache:
                     new[key] = phi(model, features, it)
