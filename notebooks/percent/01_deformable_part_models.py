@@ -174,7 +174,8 @@ if free:
     seen = torch.stack([maps.responses[n, y, x] for n, (x, y) in enumerate(best.parts.tolist())])
     rows = {"response": [maps.root[best.root[::-1]].item(), *seen.tolist(), component.bias]}
     rows |= {"dx": [0, *dx.tolist(), 0], "dy": [0, *dy.tolist(), 0], "cost": [0, *cost.tolist(), 0]}
-    table = pd.DataFrame(rows, ["root", *parts, "b"]).assign(score=lambda t: t.response - t.cost)
+    table = pd.DataFrame(rows, ["root", *parts, "b"])
+    table["score"] = table.response - table.cost
     table.loc["sum"] = table.sum()
     print(f"by hand equals the detector: {abs(table.score['sum'] - best.score) < 1e-3}")
     display(table.round(2))
