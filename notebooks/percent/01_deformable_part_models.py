@@ -222,8 +222,8 @@ if free:
         few = round(share * len(parts))
         fewer = component._replace(parts=component.parts[:few], anchors=component.anchors[:few])
         fewer = free._replace(components=(fewer._replace(deformation=component.deformation[:few]),))
-        cases = ("pixels", free, larger, 1), ("parts", fewer, image[0], 1), ("classes", free, image[0], 4 * share)
-        for what, model, picture, classes in cases:
+        cases = ("pixels", free, larger, 1), ("parts", fewer, image[0], 1)
+        for what, model, picture, classes in (*cases, ("classes", free, image[0], 4 * share)):
             its = dpm.scores(model, dpm.pyramid(picture, model))
             work.append({"of": what, "share": share, "work": classes * dpm.multiply_adds(model, its)})
     display(figures.growth(pd.DataFrame(work)))
