@@ -212,7 +212,8 @@ if free:
     display(pd.Series(counts, name="one image").to_frame())
 
 # %% [markdown]
-# The work of scoring all places grows linearly with the pixels, with the parts, and with the classes that are sought.
+# The work of scoring all places grows linearly with the pixels (here up to four images of this size), the parts (up to
+# five) and the classes that are sought (up to four).
 
 # %% tags=["nbval-ignore-output", "picture"]
 if free:
