@@ -29,22 +29,30 @@ def read(
     Raises:
         FileNotFoundError: no such file.
         DamagedClip: it is no video, is cut off, or has no frame of such a number.
+        ValueError: an empty list of numbers.
     """
     path = Path(path)
-    wanted = None if numbers is None else set(map(int, numbers))
-    last = None if wanted is None else max(wanted)
-    found: dict[int, np.ndarray] = {}
-    count = 0
+    numbers = range(length(path)) if numbers is None else [int(n) for n in numbers]
+    if not numbers:
+        raise ValueError(f"no frame of {path} is asked for; give at least one number")
+    rows: dict[int, list[int]] = {}
+    for row, n in enumerate(numbers):
+        rows.setdefault(n, []).append(row)
+    last, pictures, count = max(rows), None, 0
     height, width = size or (None, None)
     scale = VideoReformatter()  # sets itself up once for all frames
     try:
         with opened(path) as file:
             for frame in file.decode(video=0):
-                if wanted is None or count in wanted:
+                if count in rows:
                     picture = scale.reformat(frame, width, height, "rgb24", interpolation="AREA")
-                    found[count] = picture.to_ndarray()
+                    if pictures is None:
+                        pictures = np.empty((len(numbers), picture.height, picture.width, 3), np.uint8)
+                    plane = picture.planes[0]
+                    lines = np.frombuffer(plane, np.uint8).reshape(picture.height, plane.line_size)
+                    pictures[rows[count]] = lines[:, : 3 * picture.width].reshape(pictures.shape[1:])
                 count += 1
-                if last is not None and count > last:
+                if count > last:
                     break
     except av.error.FFmpegError as error:
         raise DamagedClip(
@@ -52,9 +60,9 @@ def read(
         ) from None
     if not count:
         raise DamagedClip(f"{path} has no frames; download it again")
-    if last is not None and (last >= count or min(wanted) < 0):
-        raise DamagedClip(f"{path} has {count} frames, no frame {last if last >= count else min(wanted)}")
-    return np.stack([found[int(n)] for n in (range(count) if numbers is None else numbers)])
+    if last >= count or min(rows) < 0:
+        raise DamagedClip(f"{path} has {count} frames, no frame {last if last >= count else min(rows)}")
+    return pictures
 
 
 def length(path: str | Path) -> int:

@@ -126,7 +126,7 @@ def damaged(root, tmp_path, change):
 @pytest.mark.parametrize(
     "change, sentence",
     [
-        (lambda path: path.unlink(), "no file .*_rgb.avi"),
+        (lambda path: path.unlink(), "has no video .*_rgb.avi; download it"),
         (lambda path: path.write_bytes(path.read_bytes()[:300]), "_rgb.avi"),
         (lambda path: path.write_bytes(b""), "_rgb.avi cannot be read"),
         (

@@ -80,6 +80,11 @@ def test_damage_is_named(path, tmp_path):
                 call(other)
 
 
+def test_no_frame_at_all_is_no_question(path):
+    with pytest.raises(ValueError, match="no frame of .* is asked for"):
+        video.read(path, [])
+
+
 def test_frames_are_counted_without_decoding_them(path, tmp_path):
     assert video.length(path) == T
     short = tmp_path / "short.avi"

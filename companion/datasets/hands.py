@@ -277,11 +277,9 @@ def crops_of(
     """The crops of one clip's frames and where they are; or what is wrong with it."""
     try:
         places, given = ntu.pixels(path)
-        count = video.length(ntu.video(path))
-        if count != len(places):
-            return f"{ntu.video(path)} has {count} frames, its skeleton {len(places)}; download both again"
-        pictures = torch.from_numpy(video.read(ntu.video(path), range(0, count, every)))
-    except (DamagedClip, FileNotFoundError) as error:
+        ntu.matched(path, len(places))
+        pictures = torch.from_numpy(video.read(ntu.video(path), range(0, len(places), every)))
+    except DamagedClip as error:
         return str(error)
     scale = ntu.SIZE[0] / pictures.shape[1]
     if at == "hands":

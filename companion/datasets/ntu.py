@@ -302,15 +302,22 @@ def video(path: Path) -> Path:
 def filmed(path: Path) -> Clip:
     """The clip of a skeleton file, once its video is found to have as many frames; see `parse`."""
     clip = parse(path)
+    matched(path, len(clip.skeleton))
+    return clip
+
+
+def matched(path: Path, frames: int) -> None:
+    """Refuse a skeleton file of so many frames whose video is missing or has others.
+
+    Raises:
+        DamagedClip: in one sentence.
+    """
     try:
-        frames = length(video(path))
+        count = length(video(path))
     except FileNotFoundError:
         raise DamagedClip(f"{path} has no video {video(path).name}; download it") from None
-    if frames != len(clip.skeleton):
-        raise DamagedClip(
-            f"{video(path)} has {frames} frames, its skeleton {len(clip.skeleton)}; download both again"
-        )
-    return clip
+    if count != frames:
+        raise DamagedClip(f"{video(path)} has {count} frames, its skeleton {frames}; download both again")
 
 
 def unmatched(files: list[Path]) -> list[Path]:
