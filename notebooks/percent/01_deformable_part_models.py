@@ -286,9 +286,10 @@ if root:
     models = [dpm.read_release(folder / f"VOC2007/{kind}_final.mat") for kind in ("car", "person", "bicycle")]
     photographs = [pictures.read(path) for path in sorted(folder.glob("*.jpg"))]
     for model in models:
-        its = [dpm.detect(model, photograph) for photograph in photographs]
-        drawn = [torch.stack([it.box for it in some[:3]]) if some else torch.zeros(0, 4) for some in its]
-        titles = [f"{model.name}: {', '.join(f'{it.score:.2f}' for it in some[:3]) or 'none'}" for some in its]
+        its = [dpm.detect(model, photograph)[:3] for photograph in photographs]
+        drawn = [torch.stack([it.box for it in some]) if some else torch.zeros(0, 4) for some in its]
+        scored = [", ".join(f"{it.score:.2f}" for it in some) or "none" for some in its]
+        titles = [f"{model.name}: {words}" for words in scored]
         display(figures.objects(photographs, titles, found=drawn, columns=3))
 
 # %% [markdown]
