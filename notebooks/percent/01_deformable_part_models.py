@@ -69,7 +69,7 @@ figures.source(dpm)
 name = "01_deformable_part_models"
 plan = records.plan(name, source, profile, seed, variant=variant)
 if not plan or not all("fit" in params for params in plan.values()):
-    raise ValueError(f"profile {profile!r} has no model {variant or ''} of seed {seed}; see workflow/config.yaml")
+    raise ValueError(f"no model {variant or ''} of seed {seed} in {profile!r}; see workflow/config.yaml")
 _, params = next(iter(plan.items()))
 sides = {side: scenes(side, count, seed=seed) for side, count in params["data"].items()}
 train, test = sides["train"], sides["test"]
