@@ -226,20 +226,19 @@ def with_weights(component: Component, beta: Float[Tensor, " D"]) -> Component:
 def solved(model: DPM, positives: Float[Tensor, "n D"], negatives: Float[Tensor, "m D"], c: float) -> DPM:
     """The model with the best weights for these examples, by L-BFGS with bounds."""
     (component,) = model.components
-    examples = torch.cat([positives, -negatives]).double()
+    examples = torch.cat([positives, -negatives])
 
     def objective(beta: np.ndarray) -> tuple[float, np.ndarray]:
         at = torch.from_numpy(beta)
-        short = 1 - examples @ at
-        inside = short > 0
-        value = 0.5 * at.square().sum() + c * short[inside].square().sum()
-        return float(value), (at - 2 * c * (short.clamp_min(0) @ examples)).numpy()
+        short = (1 - examples @ at.float()).clamp_min(0)
+        value = 0.5 * at.square().sum() + c * short.double().square().sum()
+        return float(value), (at - 2 * c * (short @ examples)).numpy()
 
     least = np.full(examples.shape[1], -np.inf)
     P = len(component.deformation)
     least[-1 - 4 * P : -1 : 2] = LEAST
     start = weights(component).double().numpy()
-    bounds, options = [(low, None) for low in least], {"maxiter": 200}
+    bounds, options = [(low, None) for low in least], {"maxiter": 200, "ftol": 1e-5}
     found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return model._replace(components=(with_weights(component, torch.from_numpy(found.x)),))
 

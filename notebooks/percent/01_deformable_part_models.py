@@ -98,8 +98,8 @@ for run, params in plan.items():
         reach = params["fit"].get("reach", dpm.REACH)
         found[run.variant] = [dpm.detect(model, image, reach=reach) for image in test.images]
     if not record:
-        boxes, parts = train.boxes[train.present], train.parts[train.present]
-        seen = [dpm.detect(model, image, reach=reach) for image in train.images[train.present]]
+        images, boxes, parts = (field[train.present][:60] for field in train[:3])
+        seen = [dpm.detect(model, image, reach=reach) for image in images]
         numbers = detection.scores(found[run.variant], *test[1:3], detection.placed(seen, boxes, parts))
         data = {side: sides[side].fingerprint for side in sides}
         weights = fingerprint([file.read_bytes()])
