@@ -142,7 +142,7 @@ numbers.filter(regex="^(accuracy|within_[a-z]+)$")
 
 # %%
 held = numbers[numbers.index.get_level_values("model") == "crops"].filter(["within_chest", "within_face"])
-enough = bool((held.mean(1) >= 100 / 3 + 40).all()) if held.size else "not run"
+enough = bool((held.mean(axis=1) >= 100 / 3 + 40).all()) if held.size else "not run"
 print("at least 40 points above chance:", enough)
 
 # %% [markdown]
