@@ -216,7 +216,8 @@ def claims(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
             right = (its[metric] * clips / 100).round().sum()
             row |= at_chance(said.text, int(right), int(clips.sum()), len(effects), said.chance)._asdict()
         rows.append(row | {"n": len(effects)})
-    return pd.DataFrame(rows, columns=CLAIMS).round(2)
+    # of one kind whether or not a claim is untested, so that notebooks print it alike
+    return pd.DataFrame(rows, columns=CLAIMS).round(2).astype({"holds": object})
 
 
 def text(table: pd.DataFrame) -> str:
