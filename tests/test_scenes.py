@@ -59,15 +59,16 @@ def test_a_seed_draws_the_same_again_and_splits_differ(drawn):
 
 @pytest.mark.parametrize("parts", [3, 5])
 def test_three_to_five_parts(parts):
-    assert scenes("test", 2, parts).parts.shape == (2, parts, 2)
+    """Also in the smallest images, where two bodies still have room."""
+    assert scenes("test", 20, parts, side=144).parts.shape == (20, parts, 2)
 
 
 @pytest.mark.parametrize(
     "given, sentence",
     [
         ({"split": "all"}, "unknown split 'all'; choose train, validation, test"),
-        ({"parts": 6}, "6 parts; choose at least 1, 96, and 3 to 5"),
-        ({"side": 64}, "sides of 64 pixels"),
+        ({"parts": 6}, "6 parts; choose at least 1, 144, and 3 to 5"),
+        ({"side": 143}, "sides of 143 pixels"),
         ({"count": 0}, "0 images"),
     ],
 )

@@ -50,16 +50,16 @@ def scenes(split: str, count: int = 300, parts: int = 4, side: int = 176, seed: 
         split: train, validation or test; each is drawn from other random numbers.
         count: N.
         parts: P, from 3 to 5.
-        side: S, at least 96 pixels.
+        side: S, at least 144 pixels, so that two bodies have room.
 
     Raises:
         ValueError: another split, or a number out of its range.
     """
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; choose {', '.join(SPLITS)}")
-    if not 3 <= parts <= 5 or side < 96 or count < 1:
+    if not 3 <= parts <= 5 or side < 144 or count < 1:
         raise ValueError(
-            f"{count} images with sides of {side} pixels and {parts} parts; choose at least 1, 96, and 3 to 5"
+            f"{count} images with sides of {side} pixels and {parts} parts; choose at least 1, 144, and 3 to 5"
         )
     rng = np.random.default_rng([seed, SPLITS.index(split)])
     drawn = [scene(rng, bool(n % 2 == 0), parts, side) for n in range(count)]

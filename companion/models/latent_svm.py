@@ -218,8 +218,7 @@ def with_weights(component: Component, beta: Float[Tensor, " D"]) -> Component:
     """The component with other weights."""
     own = [component.root, component.parts, component.deformation]
     *values, bias = beta.float().split([*(value.numel() for value in own), 1])
-    shaped = [value.view_as(like) for value, like in zip(values, own, strict=True)]
-    root, parts, deformation = shaped
+    root, parts, deformation = (value.view_as(like) for value, like in zip(values, own, strict=True))
     return component._replace(root=root, parts=parts, deformation=deformation, bias=BIAS * float(bias))
 
 
