@@ -59,7 +59,7 @@ def scenes(split: str, count: int = 300, parts: int = 4, side: int = 176, seed: 
         raise ValueError(f"unknown split {split!r}; choose {', '.join(SPLITS)}")
     if not 3 <= parts <= 5 or side < 144 or count < 1:
         raise ValueError(
-            f"{count} images with sides of {side} pixels and {parts} parts; choose at least 1, 144, and 3 to 5"
+            f"{count} images with sides of {side} pixels, {parts} parts; choose at least 1, 144, and 3 to 5"
         )
     rng = np.random.default_rng([seed, SPLITS.index(split)])
     drawn = [scene(rng, bool(n % 2 == 0), parts, side) for n in range(count)]
