@@ -6,7 +6,9 @@ take is compared with a matrix product of the same number of multiply-adds.
 """
 
 import sys
+from collections.abc import Sequence
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -68,20 +70,28 @@ def plain(row: np.ndarray, a: float, b: float) -> list[float]:
     return out
 
 
-def stages(image: Tensor, one: DPM, features: dpm.Pyramid) -> dict[str, float]:
-    """Seconds of each stage of detection."""
-    filters = torch.cat([component.parts for component in one.components])
-    weights = torch.cat([component.deformation for component in one.components])
-    fine = features.levels[: -one.interval]
-    responses = [F.conv2d(level[None], filters)[0] for level in fine]
-    found = dpm.scores(one, features)
+def stages(image: Tensor, models: Sequence[DPM], features: dpm.Pyramid) -> dict[str, float]:
+    """Seconds of each stage of the detection of some classes on one pyramid."""
+    fine = features.levels[: -models[0].interval]
+    filters = [torch.cat([component.parts for component in one.components]) for one in models]
+    weights = torch.cat([component.deformation for component in models[0].components])
+    responses = [F.conv2d(level[None], filters[0])[0] for level in fine]
+    found = [dpm.scores(one, features) for one in models]
+
+    def detect() -> None:
+        shared = dpm.pyramid(image, *models)
+        for one in models:
+            dpm.detect(one, shared)
+
     return {
-        "pyramid": seconds(lambda: dpm.pyramid(image, one)),
-        "filters of parts": seconds(lambda: [F.conv2d(level[None], filters) for level in fine]),
-        "distance transforms": seconds(lambda: [spread(maps, weights, REACH) for maps in responses]),
-        "all scores, with both": seconds(lambda: dpm.scores(one, features)),
-        "placements": seconds(lambda: dpm.placed(one, features, found)),
-        "detection": seconds(lambda: dpm.detect(one, image)),
+        "pyramid": seconds(lambda: dpm.pyramid(image, *models)),
+        "filters of parts": seconds(lambda: [F.conv2d(level[None], f) for f in filters for level in fine]),
+        "distance transforms": seconds(
+            lambda: [spread(maps, weights, REACH) for _ in models for maps in responses]
+        ),
+        "all scores, with both": seconds(lambda: [dpm.scores(one, features) for one in models]),
+        "placements": seconds(lambda: [dpm.placed(*each) for each in zip(models, repeat(features), found)]),
+        "detection": seconds(detect),
     }
 
 
@@ -109,7 +119,7 @@ if __name__ == "__main__":
         took = seconds(partial(spread, torch.randn(1, side, side), weights[:1]), 0.5)
         print(f"  {side} x {side}: {took / side**2 * 1e9:.1f} ns a pixel")
 
-    one = model()
+    one, many = model(), [model(seed=n) for n in range(20)]
     features = dpm.pyramid(image, one)
     places = sum(level.shape[1] * level.shape[2] for level in features.levels[: -one.interval])
     products = places * 6 * 8 * CHANNELS * 36
@@ -117,21 +127,19 @@ if __name__ == "__main__":
     peak = products / seconds(lambda: a @ b)
     c, d = torch.rand(2048, 2048), torch.rand(2048, 2048)
     best = 2048**3 / seconds(lambda: c @ d)
-    timed = stages(image, one, features)
-    for name, value in timed.items():
-        print(f"one class, {name}: {value * 1e3:.0f} ms")
-    reached = products / timed["filters of parts"]
-    print(f"  the parts' filters: {products / 1e9:.1f} G multiply-adds, {reached / 1e9:.0f} G/s")
-    print(f"  the same as one matrix product {peak / 1e9:.0f} G/s; a square one {best / 1e9:.0f} G/s")
-
-    many = [model(seed=n) for n in range(20)]
+    for name, models in (("one class", [one]), ("20 classes", many)):
+        timed = stages(image, models, features)
+        for stage, value in timed.items():
+            print(f"{name}, {stage}: {value * 1e3:.0f} ms")
+        work = len(models) * products
+        print(f"  the parts' filters: {work / 1e9:.1f} G multiply-adds, ", end="")
+        print(f"{work / timed['filters of parts'] / 1e9:.0f} G/s")
+    print(f"  one class as one matrix product {peak / 1e9:.0f} G/s; a square one {best / 1e9:.0f} G/s")
 
     def score(classes: int) -> None:
         for each in many[:classes]:
             dpm.scores(each, features)
 
-    shared = seconds(partial(score, 20)) + timed["pyramid"]
-    print(f"20 classes on one pyramid, without placements: {shared:.1f} s")
     print("growth, ms of all scores:")
     for share in (0.25, 0.5, 1.0):
         small = F.interpolate(image[None], scale_factor=share**0.5, mode="bilinear")[0]

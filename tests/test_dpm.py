@@ -162,6 +162,15 @@ def test_detections_are_sorted_inside_the_image_and_do_not_overlap():
     assert detect(model(), picture(), 1e6) == []
 
 
+def test_classes_share_a_pyramid():
+    classes = [model(seed=n) for n in range(2)]
+    shared = pyramid(picture(), *classes)
+    for one in classes:
+        alone, found = (detect(one, given, 2.0) for given in (picture(), shared))
+        assert alone and [d.score for d in found] == [d.score for d in alone]
+        assert all(a.box.equal(b.box) for a, b in zip(alone, found, strict=True))
+
+
 def test_grey_is_read_as_three_equal_colours():
     grey = picture()[:1]
     one, three = (pyramid(image, model()) for image in (grey, grey.expand(3, -1, -1)))

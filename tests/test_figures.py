@@ -54,6 +54,9 @@ def test_pictures_of_skeletons():
     for picture in drawn:
         assert min(size(picture)) > 80 and len(picture.data) < 100_000 and len(picture.alt) > 10
     assert "the action is shaded" in drawn[1].alt
+    groups = {"one": torch.tensor([False, True, False]), "two": torch.tensor([True, False, True])}
+    together = figures.confusion(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 1]), names, "SBU", groups)
+    assert together.alt.endswith("one: pushing, two: kicking, two: hugging")
 
 
 def test_pictures_of_part_models():

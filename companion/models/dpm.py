@@ -324,12 +324,15 @@ def suppressed(
 
 def detect(
     model: DPM,
-    image: UInt8[Tensor, "C H W"] | Float[Tensor, "C H W"],
+    image: UInt8[Tensor, "C H W"] | Float[Tensor, "C H W"] | Pyramid,
     threshold: float | None = None,
     reach: int | None = REACH,
 ) -> list[Detection]:
-    """What a model finds in an image after suppression, the best first; boxes are the predicted ones."""
-    features = pyramid(image, model)
+    """What a model finds in an image after suppression, the best first; boxes are the predicted ones.
+
+    Models of several classes may share the pyramid of an image.
+    """
+    features = image if isinstance(image, Pyramid) else pyramid(image, model)
     found = [
         detection._replace(box=predicted(model.components[detection.component], detection))
         for detection in placed(model, features, scores(model, features, reach), threshold)
