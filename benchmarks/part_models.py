@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from companion.models import dpm
 from companion.models.dpm import CHANNELS, DPM, REACH, Component
-from companion.ops.distance_transform import spread
+from companion.ops.distance_transform import spread, spreads
 from companion.ops.hog import hog
 
 sys.path.append(str(Path(__file__).parent))
@@ -86,9 +86,7 @@ def stages(image: Tensor, models: Sequence[DPM], features: dpm.Pyramid) -> dict[
     return {
         "pyramid": seconds(lambda: dpm.pyramid(image, *models)),
         "filters of parts": seconds(lambda: [F.conv2d(level[None], f) for f in filters for level in fine]),
-        "distance transforms": seconds(
-            lambda: [spread(maps, weights, REACH) for _ in models for maps in responses]
-        ),
+        "distance transforms": seconds(lambda: [spreads(responses, weights, REACH) for _ in models]),
         "all scores, with both": seconds(lambda: [dpm.scores(one, features) for one in models]),
         "placements": seconds(lambda: [dpm.placed(*each) for each in zip(models, repeat(features), found)]),
         "detection": seconds(detect),

@@ -304,7 +304,7 @@ def confusion(
     title: str,
     groups: Mapping[str, Bool[Tensor, " C"]] | None = None,
 ) -> Image:
-    """How many percent of each class (row) were read as which (column); the classes of a group stand together."""
+    """How many percent of each class (row) were read as which (column); classes of a group stand together."""
     counts = torch.zeros(len(classes), len(classes))
     counts.index_put_((truth, read), torch.ones(len(truth)), accumulate=True)
     share = 100 * counts / counts.sum(1, keepdim=True).clamp_min(1)

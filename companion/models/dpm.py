@@ -35,7 +35,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from companion.files import write_whole
-from companion.ops.distance_transform import Spread, spread
+from companion.ops.distance_transform import Spread, spreads
 from companion.ops.hog import hog
 
 CHANNELS = 32
@@ -173,10 +173,13 @@ def scores(model: DPM, features: Pyramid, reach: int | None = REACH) -> dict[tup
     roots = torch.stack(
         [F.pad(c.root, (0, w - c.root.shape[2], 0, h - c.root.shape[1])) for c in model.components]
     )
-    for level in range(model.interval, len(features.levels)):
-        fine, coarse = features.levels[level - model.interval], features.levels[level]
-        responses = F.conv2d(fine[None], filters)[0] if len(filters) else fine.new_zeros(0, 1, 1)
-        moved = spread(responses, weights, reach)
+    seen_by_parts = [
+        F.conv2d(fine[None], filters)[0] if len(filters) else fine.new_zeros(0, 1, 1)
+        for fine in features.levels[: -model.interval]
+    ]
+    moves = spreads(seen_by_parts, weights, reach)
+    for level, (responses, moved) in enumerate(zip(seen_by_parts, moves, strict=True), model.interval):
+        coarse = features.levels[level]
         seen = F.conv2d(F.pad(coarse, (0, w - 1, 0, h - 1))[None], roots)[0]
         first = 0
         for c, component in enumerate(model.components):

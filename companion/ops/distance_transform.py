@@ -14,6 +14,7 @@ voc-release5 looks only at -4 <= dx, dy <= 4: `reach`.
 Letters: N maps, H W their size.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, no_type_check
 
 import numpy as np
@@ -43,28 +44,30 @@ def spread(scores: Float[Tensor, "N H W"], weights: Float[Tensor, "N 4"], reach:
     Raises:
         ValueError: a quadratic weight is not above zero, or a score or a weight is NaN or infinite.
     """
+    return spreads([scores], weights, reach)[0]
+
+
+def spreads(
+    scores: Sequence[Float[Tensor, "N _ _"]], weights: Float[Tensor, "N 4"], reach: int | None = None
+) -> list[Spread]:
+    """The same of N maps at several scales, all at once: threads that start beside torch's wait for them."""
     if not (weights.isfinite().all() and (weights[:, ::2] > 0).all()):
         raise ValueError(f"the weights of dx^2 and dy^2 must be numbers above 0, not {weights.tolist()}")
-    if not scores.isfinite().all():
+    if not all(end.isfinite() for maps in scores if maps.numel() for end in maps.aminmax()):
         raise ValueError("a map of scores holds NaN or an infinite number")
-    N, H, W = scores.shape
-    places = torch.arange(H * W, dtype=torch.int32).view(1, H, W).expand(N, H, W)
-    found = along(Spread(scores.detach().float(), places), weights[:, :2], reach)
-    return along(found, weights[:, 2:], reach)
-
-
-def along(found: Spread, weights: Float[Tensor, "N 2"], reach: int | None) -> Spread:
-    """The transform along the last axis; it comes back transposed."""
-    source, places = (x.contiguous().numpy() for x in found)
-    cost, out, at = weights.detach().double().numpy(), np.empty_like(source), np.empty_like(places)
-    several = min(torch.get_num_threads(), len(source), 1 + source.size // SMALL)
-    parts = [slice(len(source) * n // several, len(source) * (n + 1) // several) for n in range(several)]
-    maps = [tuple(array[part] for array in (source, places, cost, out, at)) for part in parts]
+    cost, found, items = weights.detach().double().numpy(), [], []
+    for maps in scores:
+        source = maps.detach().float().contiguous().numpy()
+        out, at = np.empty_like(source), np.empty(source.shape, np.int32)
+        found.append(Spread(torch.from_numpy(out), torch.from_numpy(at)))
+        several = min(torch.get_num_threads(), len(source), 1 + source.size // SMALL)
+        parts = [slice(len(source) * n // several, len(source) * (n + 1) // several) for n in range(several)]
+        items += [tuple(array[part] for array in (source, cost, out, at)) for part in parts]
     if reach is None:
-        each(envelope, maps)
+        each(envelopes, items)
     else:
-        each(window, [(*some, reach) for some in maps])
-    return Spread(torch.from_numpy(out).mT, torch.from_numpy(at).mT)
+        each(windows, [(*item, reach) for item in items])
+    return found
 
 
 def soft(
@@ -83,52 +86,75 @@ def soft(
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def envelope(scores, places, cost, out, at):
-    """The rows of some maps, in linear time."""
-    n = scores.shape[2]
-    g, line, start, apart = np.empty(n), np.empty(n, np.int64), np.empty(n + 1), np.empty(n + 1)
-    for m in range(len(scores)):
-        a, b = cost[m]
-        apart[:] = 1 / (2 * a * np.arange(n + 1))
-        for row in range(scores.shape[1]):
-            f, size = scores[m, row], 0
-            for s in range(n):
-                g[s] = f[s] - (a * s + b) * s
-                meet = -np.inf
-                while size:  # a line is on top from where it meets the one before
-                    meet = (g[line[size - 1]] - g[s]) * apart[s - line[size - 1]]
-                    if meet > start[size - 1]:
-                        break
-                    size -= 1
-                line[size], start[size] = s, meet if size else -np.inf
-                size += 1
-            start[size] = n - 1
-            first = 0
-            for k in range(size):
-                s, end = line[k], int(max(min(start[k + 1], n - 1), -1) + 1)
-                for d in range(first, end):
-                    out[m, row, d] = f[s] - (a * (s - d) + b) * (s - d)
-                    at[m, row, d] = places[m, row, s]
-                first = max(first, end)
+def envelope(f, a, b, g, line, start, apart, out, at):
+    """One row or column, in linear time; g, line and start are room for its lines."""
+    n, size = len(f), 0
+    for s in range(n):
+        g[s] = f[s] - (a * s + b) * s
+        meet = -np.inf
+        while size:  # a line is on top from where it meets the one before
+            meet = (g[line[size - 1]] - g[s]) * apart[s - line[size - 1]]
+            if meet > start[size - 1]:
+                break
+            size -= 1
+        line[size], start[size] = s, meet if size else -np.inf
+        size += 1
+    start[size] = n - 1
+    first = 0
+    for k in range(size):
+        s, end = line[k], int(max(min(start[k + 1], n - 1), -1) + 1)
+        for d in range(first, end):
+            out[d], at[d] = f[s] - (a * (s - d) + b) * (s - d), s
+        first = max(first, end)
 
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def window(scores, places, cost, out, at, reach):
+def envelopes(scores, cost, out, at):
+    """The rows of some maps, then their columns."""
+    N, H, W = scores.shape
+    n = max(H, W)
+    g, line, start, apart = np.empty(n), np.empty(n, np.int64), np.empty(n + 1), np.empty((2, n + 1))
+    rows, columns = np.empty((H, W), np.float32), np.empty((H, W), np.int32)
+    f, best, y_best = np.empty(H, np.float32), np.empty(H, np.float32), np.empty(H, np.int32)
+    for m in range(N):
+        apart[0] = 1 / (2 * cost[m, 0] * np.arange(n + 1))
+        apart[1] = 1 / (2 * cost[m, 2] * np.arange(n + 1))
+        for y in range(H):
+            envelope(scores[m, y], cost[m, 0], cost[m, 1], g, line, start, apart[0], rows[y], columns[y])
+        for x in range(W):
+            f[:] = rows[:, x]
+            envelope(f, cost[m, 2], cost[m, 3], g, line, start, apart[1], best, y_best)
+            for y in range(H):
+                out[m, y, x], at[m, y, x] = best[y], W * y_best[y] + columns[y_best[y], x]
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def better(f, a, b, d, by, best, way):
+    """Takes what lies d away, where that is better."""
+    price = np.float32((a * d + b) * d)
+    for x in range(len(f)):
+        more = f[x] - price > best[x]
+        best[x] = f[x] - price if more else best[x]
+        way[x] = by if more else way[x]
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def windows(scores, cost, out, at, reach):
     """The same from places near by, by trying them all."""
-    n = scores.shape[2]
-    reach = min(reach, n - 1)
-    best, off = np.empty(n, np.float32), np.empty(n, np.int32)
-    for m in range(len(scores)):
-        for row in range(scores.shape[1]):
-            best[:] = -np.inf
-            for d in range(-reach, reach + 1):
-                price, by = np.float32((cost[m, 0] * d + cost[m, 1]) * d), np.int32(d)
-                first, end = max(0, -d), min(n, n - d)
-                f, top, way = scores[m, row, first + d : end + d], best[first:end], off[first:end]
-                for x in range(len(f)):
-                    more = f[x] - price > top[x]
-                    top[x] = f[x] - price if more else top[x]
-                    way[x] = by if more else way[x]
-            for x in range(n):
-                out[m, row, x], at[m, row, x] = best[x], places[m, row, x + off[x]]
+    N, H, W = scores.shape
+    rows, dx, dy = np.empty((H, W), np.float32), np.empty((H, W), np.int32), np.empty(W, np.int32)
+    for m in range(N):
+        rows[:], out[m] = -np.inf, -np.inf
+        for y in range(H):
+            for d in range(max(-reach, 1 - W), min(reach, W - 1) + 1):
+                first, end = max(0, -d), min(W, W - d)
+                f, best, way = scores[m, y, first + d : end + d], rows[y, first:end], dx[y, first:end]
+                better(f, cost[m, 0], cost[m, 1], d, np.int32(d), best, way)
+        for y in range(H):
+            for d in range(max(-reach, -y), min(reach, H - 1 - y) + 1):
+                better(rows[y + d], cost[m, 2], cost[m, 3], d, np.int32(d), out[m, y], dy)
+            for x in range(W):
+                at[m, y, x] = W * (y + dy[x]) + x + dx[y + dy[x], x]
