@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from companion.ops.distance_transform import soft, spread
+from companion.ops.distance_transform import soft, spread, spreads
 
 
 def brute(scores, weights, reach=None):
@@ -83,3 +83,21 @@ def test_weights_without_a_maximum_are_refused(weights):
         spread(torch.zeros(1, 3, 3), torch.tensor([weights]).float())
     with pytest.raises(ValueError, match="NaN or an infinite number"):
         spread(torch.full((1, 3, 3), torch.nan), torch.ones(1, 4))
+
+
+def test_reach_and_the_number_of_weights_are_checked():
+    maps, weights = torch.zeros(2, 3, 3), torch.ones(2, 4)
+    with pytest.raises(ValueError, match="reach is -1; choose 0 or more"):
+        spread(maps, weights, -1)
+    with pytest.raises((ValueError, TypeError), match="maps need as many weights|violates|Type-check"):
+        spreads([maps, maps[:1]], weights)
+
+
+@pytest.mark.parametrize("reach", [None, 4])
+def test_maps_of_several_scales_and_none(reach):
+    some, weights = maps(0, 3, 9, 12)
+    levels = [some, some[:, :1, :1], some[:, :, :2]]
+    for found, level in zip(spreads(levels, weights, reach), levels, strict=True):
+        alone = spread(level, weights, reach)
+        assert torch.equal(found.scores, alone.scores) and torch.equal(found.places, alone.places)
+    assert spreads([some[:0]], weights[:0], reach)[0].scores.shape == (0, 9, 12)

@@ -124,6 +124,25 @@ def test_the_pyramid_halves_in_an_octave_and_marks_its_margin():
         assert level[-1, :n].all() and level[-1, :, -n:].all() and not level[-1, n:-n, n:-n].any()
 
 
+def test_an_octave_more_is_that_of_the_picture_at_twice_its_size():
+    """Roots of cells half as wide, parts of a quarter; the levels that both have are the same."""
+    usual, more = model(), model(extra=True)
+    features, longer = pyramid(picture(), usual), pyramid(picture(), more)
+    assert longer.scales[:2] == pytest.approx([4, 8**0.5]) and longer.scales[2:] == features.scales
+    assert all(torch.equal(a, b) for a, b in zip(longer.levels[2:], features.levels, strict=True))
+    assert torch.equal(longer.levels[0][:, 5:-5, 5:-5], hog(picture()[None], 2)[0])
+    few, many = scores(usual, features), scores(more, longer)
+    prior = usual.components[0].prior  # a root at the picture's size is now in the third octave
+    torch.testing.assert_close(many[0, 4].total, few[0, 2].total + prior[2] - prior[1])
+    with pytest.raises(ValueError, match="the pyramid has other cells or levels than thing"):
+        scores(more, features)
+
+
+def test_what_lies_outside_the_image_is_not_found():
+    found = detect(model(), picture(), -20.0)
+    assert found and all((it.box[2:] > it.box[:2]).all() for it in found)
+
+
 def test_a_small_image_keeps_parts_an_octave_below_their_roots():
     """50 pixels are four levels of roots with ten an octave; their parts are at the levels 0 to 3."""
     features = pyramid(picture(50, 60), model(interval=10))
@@ -224,9 +243,9 @@ def release(path, **changes):
         "class": "thing", "type": "M", "thresh": -0.5, "sbin": 8.0, "interval": 2.0, "rules": rules,
         "filters": [{"blocklabel": 1.0, "flip": 0.0}, {"blocklabel": 2.0, "flip": 1.0}],
         "symbols": [{"filter": f} for f in (0.0, 1.0, 0.0, 2.0, 0.0)],
-        "blocks": blocks, "bboxpred": [{side: rng.normal(size=5) for side in ("x1", "y1", "x2", "y2")}],
+        "blocks": blocks, "features": {"extra_octave": 1.0}, "bboxpred": [{side: rng.normal(size=5) for side in ("x1", "y1", "x2", "y2")}],
     }  # fmt: skip
-    savemat(path, {"model": model | changes})
+    savemat(path, {"model": model | changes}, do_compression=True)
     return blocks
 
 
@@ -234,7 +253,7 @@ def test_a_model_of_the_release_is_read(tmp_path):
     blocks = release(tmp_path / "thing.mat")
     thing = dpm.read_release(tmp_path / "thing.mat")
     (component,) = thing.components
-    assert (thing.name, thing.threshold, thing.cell, thing.interval) == ("thing", -0.5, 8, 2)
+    assert thing[1:] == ("thing", -0.5, 8, 2, True)
     root = blocks[0]["w"].reshape(3, 4, 32, order="F")
     np.testing.assert_allclose(component.root.numpy(), root.transpose(2, 0, 1), atol=1e-6)
     part = torch.from_numpy(blocks[1]["w"].reshape(3, 3, 32, order="F").transpose(2, 0, 1).copy()).float()
@@ -248,7 +267,10 @@ def test_files_that_are_no_star_model_are_refused(tmp_path):
     path = tmp_path / "model.mat"
     with pytest.raises(FileNotFoundError, match="no file .*model.mat"):
         dpm.read_release(path)
-    for content in (b"", b"no model", bytes(500)):
+    release(path)
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 255
+    for content in (b"", b"no model", bytes(500), bytes(damaged)):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="model.mat holds no model of voc-release5"):
             dpm.read_release(path)
@@ -284,6 +306,18 @@ def test_our_own_files(tmp_path):
     dpm.save(path, thing._replace(components=(thing.components[0]._replace(bias=float("nan")),)))
     with pytest.raises(ValueError, match="holds a weight that is NaN or infinite"):
         dpm.load(path)
+    first = thing.components[0]
+    for wrong in (
+        {"deformation": first.deformation[:1]},
+        {"anchors": first.anchors[:1]},
+        {"prior": first.prior[:1]},
+        {"root": first.root[:31]},
+        {"boxes": torch.zeros(4, 3)},
+        {"bias": torch.zeros(2)},
+    ):
+        dpm.save(path, thing._replace(components=(first._replace(**wrong), thing.components[1])))
+        with pytest.raises(ValueError, match="do not fit; get the file again|is not a whole part model"):
+            dpm.load(path)
     with pytest.raises(FileNotFoundError, match="no file"):
         dpm.load(tmp_path / "other.safetensors")
 
@@ -300,6 +334,24 @@ def test_multiply_adds_are_those_of_all_filters():
 
 RELEASE = Path(os.environ.get("COMPANION_DATA", "nowhere")) / "dpm_voc_release5"
 
+
+def agree(thing, features):
+    """Responses and scores of the smallest level, and those of its best root, are those of plain sums."""
+    level = len(features.levels) - 1
+    found = scores(thing, features)
+    fine, coarse = (features.levels[n].double() for n in (level - thing.interval, level))
+    for c, component in enumerate(thing.components):
+        maps = found[c, level]
+        (_, h, w), (_, _, p, q) = component.root.shape, component.parts.shape
+        for y, x in ((0, 0), (3, 2), divmod(int(maps.total.argmax()), maps.total.shape[1])):
+            want = (component.root.double() * coarse[:, y : y + h, x : x + w]).sum()
+            assert float(maps.root[y, x]) == pytest.approx(float(want), abs=1e-4)
+            want = (component.parts.double() * fine[:, y : y + p, x : x + q]).sum((1, 2, 3))
+            torch.testing.assert_close(maps.responses[:, y, x].double(), want, atol=1e-4, rtol=0)
+        want = obvious(component, features, level, x, y, dpm.REACH)
+        assert float(maps.total[y, x]) == pytest.approx(want, abs=1e-4)
+
+
 PLAIN = (("car", "000034", (80, 335)), ("person", "000061", (253, 215)), ("bicycle", "000084", (327, 182)))
 
 
@@ -309,9 +361,15 @@ def test_the_authors_models_find_what_is_in_the_photographs():
     for kind, name, (x, y) in PLAIN:
         thing = dpm.read_release(RELEASE / f"VOC2007/{kind}_final.mat")
         assert len(thing.components) == 6 and all(len(c.parts) == 8 for c in thing.components)
-        best = detect(thing, pictures.read(RELEASE / f"{name}.jpg"))[0]
+        image = pictures.read(RELEASE / f"{name}.jpg")
+        best = detect(thing, image)[0]
         x0, y0, x1, y1 = best.box.tolist()
         assert best.score > thing.threshold and x0 < x < x1 and y0 < y < y1
+        agree(thing, pyramid(image, thing))
+    inria = dpm.read_release(next(RELEASE.rglob("inriaperson*.mat")))
+    best = detect(inria, pictures.read(RELEASE / "000061.jpg"))[0]
+    x0, y0, x1, y1 = best.box.tolist()
+    assert inria.extra and best.score > inria.threshold and x0 < 470 < x1 and y0 < 240 < y1
     with pytest.raises(ValueError, match="is a grammar model"):
         dpm.read_release(next(RELEASE.rglob("*grammar*.mat")))
 

@@ -103,3 +103,38 @@ def test_images_of_one_kind_are_refused():
             latent_svm.train(train.images[some], train.boxes[some])
     with pytest.raises(ValueError, match="no root covers any object by 1.5; ask for less"):
         latent_svm.train(train.images, train.boxes, overlap=1.5)
+    with pytest.raises(ValueError, match="cells does not fit into images of 40 x 40; enlarge them"):
+        small = torch.tensor([[4.0, 4, 36, 36]]).repeat(4, 1).where(train.present[:, None], torch.nan)
+        latent_svm.train(train.images[..., :40, :40], small)
+
+
+@pytest.fixture(scope="module")
+def begun():
+    """A root, what its placements on objects are multiplied with, and pyramids without an object."""
+    train = scenes("train", 8)
+    model = latent_svm.first(train.images, train.boxes, train.present, "thing", 8, 3, 1600.0, 3e-3)
+    features = [dpm.pyramid(image, model) for image in train.images]
+    objects = [(features[n], train.boxes[n]) for n in train.present.nonzero().flatten()]
+    placements, boxes = latent_svm.covering(model, objects, None, 0.5)
+    assert len(placements) == len(boxes) > 1
+    positives = torch.stack([latent_svm.phi(model, where, it) for where, it in placements])
+    return model, positives, [features[n] for n in (~train.present).nonzero().flatten()]
+
+
+def test_objects_placed_anew_count_though_nothing_is_left_to_mine(begun):
+    model, positives, others = begun
+    cache = {}
+    model = latent_svm.improved(model, positives, others, cache, None, 3e-3, 2)
+    moved = latent_svm.improved(model, positives[:1], [], cache, None, 3e-3, 2)
+    assert (moved.components[0].root - model.components[0].root).abs().max() > 1e-3
+
+
+def test_mining_goes_on_until_no_placement_inside_the_margin_is_new(begun, monkeypatch):
+    model, positives, others = begun
+    monkeypatch.setattr(latent_svm, "solved", lambda model, *_: model)
+    inside = sum(len(dpm.placed(model, where, dpm.scores(model, where, None), -1.0)) for where in others)
+    for turns in (1, 1000):
+        cache = {}
+        latent_svm.improved(model, positives, others, cache, None, 3e-3, turns)
+        most = latent_svm.MOST * len(others)
+        assert most * 0.99 <= len(cache) <= most if turns == 1 else len(cache) >= 0.99 * inside > most

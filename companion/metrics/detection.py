@@ -97,9 +97,15 @@ def scores(
     parts: Float[Tensor, "N P 2"],
     trained: Placed,
 ) -> dict[str, float]:
-    """What a record holds: `average_precision` and `recall` in percent; `part_error`, the mean in pixels."""
-    tested = placed(found, boxes, parts)
+    """What a record holds: `average_precision` and `recall` in percent; `part_error`, the mean in pixels.
+
+    Raises:
+        ValueError: no image has an object.
+    """
     objects = int(boxes.isfinite().all(1).sum())
+    if not objects:
+        raise ValueError("none of the images has an object; there is nothing to find")
+    tested = placed(found, boxes, parts)
     done = {
         "average_precision": average_precision(found, boxes),
         "recall": 100 * len(tested.width) / objects,

@@ -20,6 +20,7 @@ Letters: H W a map's size in cells, h w a filter's, P parts, L levels of the pyr
 
 import json
 import math
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -66,21 +67,22 @@ class DPM(NamedTuple):
     threshold: float
     cell: int = 8
     interval: int = 10  # levels an octave
+    extra: bool = False  # one octave more, of roots half as wide (voc-release5's extra_octave)
 
 
 class Pyramid(NamedTuple):
     """Features of an image at all scales, each with a margin of `pad` cells whose border channel is 1.
 
-    The cell (x, y) of a level covers the pixels from cell (x - pad) / scale on.
+    The margin is the longest side of a root. The cell (x, y) of a level covers the pixels from
+    cell (x - pad) / scale on.
     """
 
     levels: list[Float[Tensor, "32 H W"]]
-    scales: list[
-        float
-    ]  # of the picture at each level, times 2 in the first octave, whose cells are half as wide
+    scales: list[float]  # of the picture at each level, times 2 where the cells are half as wide
     pad: int
     cell: int
     interval: int
+    extra: bool
     size: tuple[int, int]  # height and width of the image
 
 
@@ -101,7 +103,7 @@ class Detection(NamedTuple):
     level: int
     root: tuple[int, int]
     parts: Int[Tensor, "P 2"]
-    box: Float[Tensor, "4"]  # of the root, in pixels
+    box: Float[Tensor, "4"]  # of the root, in pixels; of the object, inside the image, from `detect`
     part_boxes: Float[Tensor, "P 4"]
 
 
@@ -112,15 +114,16 @@ def pyramid(image: UInt8[Tensor, "C H W"] | Float[Tensor, "C H W"], *models: DPM
         ValueError: an image that has other than one or three colours, is smaller than the models' smallest
             root, or holds other than numbers from 0 to 255; models of different cells or levels.
     """
-    if len({(model.cell, model.interval) for model in models}) != 1:
-        raise ValueError("models share a pyramid if their cells and their levels an octave are the same")
+    if len({(model.cell, model.interval, model.extra) for model in models}) != 1:
+        raise ValueError("models share a pyramid if their cells, levels an octave and octaves are the same")
     if image.shape[0] not in (1, 3):
         raise ValueError(f"an image of {image.shape[0]} channels; give it one (grey) or three (RGB)")
-    k, octave = models[0].cell, models[0].interval
+    k, octave, extra = models[0].cell, models[0].interval, models[0].extra
     H, W = image.shape[1:]
     last = 1 + math.floor(math.log2(min(H, W) / (5 * k)) * octave) if min(H, W) >= 5 * k else 0
     roots = [component.root.shape[1:] for model in models for component in model.components]
-    if last < 1 or not any(h * k <= H + 2 * k and w * k <= W + 2 * k for h, w in roots):
+    least = k // 2 if extra else k
+    if last < 1 or not any(h * least <= H + 2 * k and w * least <= W + 2 * k for h, w in roots):
         names = ", ".join(model.name for model in models)
         raise ValueError(f"an image of {W} x {H} pixels is smaller than the roots of {names}; enlarge it")
     picture = image[None].float()
@@ -133,13 +136,14 @@ def pyramid(image: UInt8[Tensor, "C H W"] | Float[Tensor, "C H W"], *models: DPM
         scale = 2 ** (-i / octave)
         scaled = resized(picture, scale)
         levels[i], scales[i] = hog(scaled, k // 2)[0], 2 * scale
+        if extra:
+            levels[i - octave], scales[i - octave] = hog(scaled, k // 4)[0], 4 * scale
         for level in range(i + octave, last + octave, octave):
             levels[level], scales[level] = hog(scaled, k)[0], scale
             scaled, scale = resized(scaled, 0.5), scale / 2
     order = sorted(levels)
-    return Pyramid(
-        [padded(levels[n], pad) for n in order], [scales[n] for n in order], pad, k, octave, (H, W)
-    )
+    maps = [padded(levels[n], pad) for n in order]
+    return Pyramid(maps, [scales[n] for n in order], pad, k, octave, extra, (H, W))
 
 
 def resized(picture: Float[Tensor, "1 C H W"], scale: float) -> Float[Tensor, "1 C h w"]:
@@ -164,7 +168,12 @@ def scores(model: DPM, features: Pyramid, reach: int | None = REACH) -> dict[tup
 
     Args:
         reach: how far a part may be from its anchor, in cells; None: anywhere; 0: the model is rigid.
+
+    Raises:
+        ValueError: the pyramid was not made for this model, or a weight or `reach` is wrong, see `spread`.
     """
+    if (model.cell, model.interval, model.extra) != (features.cell, features.interval, features.extra):
+        raise ValueError(f"the pyramid has other cells or levels than {model.name}; make it with this model")
     found = {}
     filters = torch.cat([component.parts for component in model.components])
     weights = torch.cat([component.deformation for component in model.components])
@@ -340,13 +349,11 @@ def detect(
         detection._replace(box=predicted(model.components[detection.component], detection))
         for detection in placed(model, features, scores(model, features, reach), threshold)
     ]
-    if not found:
-        return []
-    boxes = torch.stack([detection.box for detection in found])
     H, W = features.size
-    boxes = boxes.clamp_min(0).minimum(torch.tensor([W, H, W, H]))
-    kept = suppressed(boxes, torch.tensor([detection.score for detection in found]))
-    return [found[n]._replace(box=boxes[n]) for n in kept]
+    found = [it._replace(box=it.box.clamp_min(0).minimum(torch.tensor([W, H, W, H]))) for it in found]
+    found = [it for it in found if (it.box[2:] > it.box[:2]).all()]
+    boxes = torch.stack([it.box for it in found]) if found else torch.zeros(0, 4)
+    return [found[n] for n in suppressed(boxes, torch.tensor([it.score for it in found]))]
 
 
 def mirrored(filters: Float[Tensor, "*n 32 h w"]) -> Float[Tensor, "*n 32 h w"]:
@@ -388,13 +395,19 @@ def load(path: str | Path) -> DPM:
             parts.setdefault(int(n), {})[field] = value.item() if field == "bias" else value
         components = tuple(Component(**parts[n]) for n in sorted(parts))
         model = DPM(**options | {"components": components})
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path} is not a whole part model ({error}); train it anew") from None
     return checked(path, model)
 
 
 def checked(path: Path, model: DPM) -> DPM:
-    """The model, unless a weight is not a number."""
+    """The model, unless its weights do not fit each other or one is not a number."""
+    for n, (root, parts, anchors, deformation, _, prior, boxes) in enumerate(model.components):
+        wanted = [(CHANNELS, *root.shape[1:]), (len(parts), CHANNELS, *model.components[0].parts.shape[2:])]
+        wanted += [(len(parts), 2), (len(parts), 4), (3,), (4, 2 * len(parts) + 3)]
+        given = [tuple(x.shape) for x in (root, parts, anchors, deformation, prior, boxes) if x is not None]
+        if root.ndim != 3 or given != wanted[: len(given)]:
+            raise ValueError(f"{path}: weights of {given} in component {n} do not fit; get the file again")
     numbers = [value for component in model.components for value in component if value is not None]
     if not all(torch.as_tensor(value).isfinite().all() for value in numbers):
         raise ValueError(f"{path} holds a weight that is NaN or infinite; get the file again")
@@ -424,6 +437,7 @@ def read_release(path: str | Path) -> DPM:
         MatReadError,
         NotImplementedError,
         OSError,
+        zlib.error,
     ) as error:
         raise ValueError(f"{path} holds no model of voc-release5 ({type(error).__name__})") from None
     if kind != "M":
@@ -432,10 +446,11 @@ def read_release(path: str | Path) -> DPM:
         )
     try:
         components = tuple(read_component(model, n) for n in range(len(np.atleast_1d(model.rules[0]))))
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        extra = bool(getattr(model.features, "extra_octave", False))
+    except (AttributeError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path} is not a whole model of voc-release5 ({error})") from None
     sizes = float(model.thresh), int(model.sbin), int(model.interval)
-    return checked(path, DPM(components, str(getattr(model, "class")), *sizes))
+    return checked(path, DPM(components, str(getattr(model, "class")), *sizes, extra))
 
 
 def read_component(model: object, number: int) -> Component:

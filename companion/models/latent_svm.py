@@ -13,6 +13,7 @@ Letters: N images, n examples, D weights, P parts.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,7 +29,7 @@ from companion.models.dpm import BIAS, CHANNELS, DPM, REACH, Component, Detectio
 from companion.ops.hog import hog
 
 LEAST = 1e-3  # of the weights of dx^2 and dy^2, so that the cost stays convex (voc-release5)
-MOST = 20  # placements of one image that enter the cache at once
+MOST = 20  # new placements of one image that enter the cache at once
 BENT = 1e-2  # what they begin with (voc-release5)
 
 
@@ -61,7 +62,8 @@ def train(
         rounds: how often the placements of the objects are chosen anew: by the root alone, and with parts.
 
     Raises:
-        ValueError: there is no object, no image without one, or no root that covers an object.
+        ValueError: there is no object, no image without one, no root that covers an object, or the images are
+            smaller than the root.
     """
     present = boxes.isfinite().all(1)
     if present.all() or not present.any():
@@ -77,9 +79,13 @@ def train(
             model = model._replace(components=(with_parts(root, parts, size),))
         cache: dict[tuple, Tensor] = {}
         for _ in range(times):
-            model, placements = improved(model, objects, others, cache, reach, overlap, c, mining)
+            placements, _ = covering(model, objects, reach, overlap)
+            positives = [phi(model, features, it) for features, it in placements]
+            model = improved(model, torch.stack(positives), others, cache, reach, c, mining)
     (component,) = model.components
-    return model._replace(components=(component._replace(boxes=regression(*placements)),))
+    placements, boxes = covering(model, objects, reach, overlap)
+    boxes = regression([it for _, it in placements], boxes)
+    return model._replace(components=(component._replace(boxes=boxes),))
 
 
 def first(
@@ -97,11 +103,15 @@ def first(
     size = sides.quantile(0.2, 0)
     size = size * min(1.0, (area / float(size.prod())) ** 0.5)
     w, h = (max(3, round(side / cell)) for side in size.tolist())
-    margin = sides / torch.tensor([w, h])  # features lose a border of one cell
-    around = torch.cat([boxes[present, :2] - margin, boxes[present, 2:] + margin], 1)
-    size = cell * (h + 2), cell * (w + 2)
-    windows = [crop(image, box, size) for image, box in zip(images[present], around, strict=True)]
+    size = cell * (h + 2), cell * (w + 2)  # features lose a border of one cell
     H, W = images.shape[2:]
+    if size[0] > H or size[1] > W:
+        raise ValueError(
+            f"a root of {w} x {h} cells does not fit into images of {W} x {H}; enlarge them, or lower `area`"
+        )
+    margin = sides / torch.tensor([w, h])
+    around = torch.cat([boxes[present, :2] - margin, boxes[present, 2:] + margin], 1)
+    windows = [crop(image, box, size) for image, box in zip(images[present], around, strict=True)]
     for image in images[~present].repeat_interleave(5, 0):
         y, x = (int(torch.randint(side - length + 1, ())) for side, length in zip((H, W), size, strict=True))
         windows.append(image[:, y : y + size[0], x : x + size[1]].float())
@@ -150,50 +160,53 @@ def with_parts(root: Component, parts: int, size: int) -> Component:
     )
 
 
-def improved(
-    model: DPM,
-    objects: Sequence[tuple[Pyramid, Tensor]],
-    others: Sequence[Pyramid],
-    cache: dict[tuple, Tensor],
-    reach: int | None,
-    overlap: float,
-    c: float,
-    mining: int,
-) -> tuple[DPM, tuple[list[Detection], Tensor]]:
-    """One turn: placements of the objects, then hard negatives and the optimum, until none is new.
-
-    Args:
-        cache: of negatives, where each was found -> what the weights are multiplied with; changed in place.
-        mining: see `train`.
-
-    Returns:
-        The model; the placements of the objects, and their boxes.
-    """
-    placements, boxes, positives = [], [], []
+def covering(
+    model: DPM, objects: Sequence[tuple[Pyramid, Tensor]], reach: int | None, overlap: float
+) -> tuple[list[tuple[Pyramid, Detection]], Float[Tensor, "n 4"]]:
+    """The best placement of each object whose root covers it, and the objects' boxes."""
+    placements, boxes = [], []
     for features, box in objects:
         near = lambda found, box=box: box_iou(found, box[None])[:, 0] >= overlap  # noqa: E731
         best = dpm.placed(model, features, dpm.scores(model, features, reach), -math.inf, 1, near)
-        placements += best
+        placements += [(features, it) for it in best]
         boxes += [box] * len(best)
-        positives += [phi(model, features, placement) for placement in best]
     if not placements:
         raise ValueError(f"no root covers any object by {overlap}; ask for less, or enlarge the images")
-    for _ in range(mining):
-        new = {}
+    return placements, torch.stack(boxes)
+
+
+def improved(
+    model: DPM,
+    positives: Float[Tensor, "n D"],
+    others: Sequence[Pyramid],
+    cache: dict[tuple, Tensor],
+    reach: int | None,
+    c: float,
+    mining: int,
+) -> DPM:
+    """One turn: hard negatives and the optimum, until none is new.
+
+    Args:
+        positives: of the placements of the objects, what the weights are multiplied with.
+        cache: of negatives, where each was found -> the same of it; changed in place.
+        mining: see `train`.
+    """
+    for step in range(mining):
+        new, known = {}, Counter(n for n, *_ in cache)
         for n, features in enumerate(others):
-            for it in dpm.placed(model, features, dpm.scores(model, features, reach), -1.0, MOST):
-                key = (n, it.level, it.root, *it.parts.flatten().tolist())
-                if key not in cache:
-                    new[key] = phi(model, features, it)
-        if not new:
+            found = dpm.placed(model, features, dpm.scores(model, features, reach), -1.0, known[n] + MOST)
+            keys = {(n, it.level, it.root, *it.parts.flatten().tolist()): it for it in found}
+            fresh = [key for key in keys if key not in cache][:MOST]
+            new |= {key: phi(model, features, keys[key]) for key in fresh}
+        if step and not new:
             break
         cache |= new
-        negatives = torch.stack(list(cache.values()))
-        model = solved(model, torch.stack(positives), negatives, c)
+        negatives = torch.stack([*cache.values()]) if cache else positives[:0]
+        model = solved(model, positives, negatives, c)
         easy = negatives @ weights(model.components[0]) < -1
         for key in [key for key, out in zip(cache, easy.tolist(), strict=True) if out]:
             del cache[key]
-    return model, (placements, torch.stack(boxes))
+    return model
 
 
 def phi(model: DPM, features: Pyramid, placement: Detection) -> Float[Tensor, " D"]:

@@ -42,7 +42,8 @@ def spread(scores: Float[Tensor, "N H W"], weights: Float[Tensor, "N 4"], reach:
         reach: how far a part may be from its anchor in each direction; None: anywhere.
 
     Raises:
-        ValueError: a quadratic weight is not above zero, or a score or a weight is NaN or infinite.
+        ValueError: a quadratic weight is not above zero, a score or a weight is NaN or infinite, there are
+            not as many weights as maps, or `reach` is below zero.
     """
     return spreads([scores], weights, reach)[0]
 
@@ -51,6 +52,10 @@ def spreads(
     scores: Sequence[Float[Tensor, "N _ _"]], weights: Float[Tensor, "N 4"], reach: int | None = None
 ) -> list[Spread]:
     """The same of N maps at several scales, all at once: threads that start beside torch's wait for them."""
+    if reach is not None and reach < 0:
+        raise ValueError(f"reach is {reach}; choose 0 or more, or None")
+    if any(len(maps) != len(weights) for maps in scores):
+        raise ValueError(f"{[len(maps) for maps in scores]} maps need as many weights, not {len(weights)}")
     if not (weights.isfinite().all() and (weights[:, ::2] > 0).all()):
         raise ValueError(f"the weights of dx^2 and dy^2 must be numbers above 0, not {weights.tolist()}")
     if not all(end.isfinite() for maps in scores if maps.numel() for end in maps.aminmax()):
