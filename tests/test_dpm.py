@@ -243,7 +243,8 @@ def release(path, **changes):
         "class": "thing", "type": "M", "thresh": -0.5, "sbin": 8.0, "interval": 2.0, "rules": rules,
         "filters": [{"blocklabel": 1.0, "flip": 0.0}, {"blocklabel": 2.0, "flip": 1.0}],
         "symbols": [{"filter": f} for f in (0.0, 1.0, 0.0, 2.0, 0.0)],
-        "blocks": blocks, "features": {"extra_octave": 1.0}, "bboxpred": [{side: rng.normal(size=5) for side in ("x1", "y1", "x2", "y2")}],
+        "blocks": blocks, "features": {"extra_octave": 1.0},
+        "bboxpred": [{side: rng.normal(size=5) for side in ("x1", "y1", "x2", "y2")}],
     }  # fmt: skip
     savemat(path, {"model": model | changes}, do_compression=True)
     return blocks
