@@ -4,6 +4,7 @@
 
 import os
 import platform
+from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -149,8 +150,9 @@ def tables(
         write_whole(page, rooms.readme(page.read_text(encoding="utf-8")))
         for path in rooms.write():
             typer.echo(path.relative_to(REPOSITORY))
-        for path, files in rooms.stale().items():
-            typer.echo(f"older than its code: {path.relative_to(REPOSITORY)} ({', '.join(files)})")
+        old = Counter((path.parent, ", ".join(files)) for path, files in rooms.stale().items())
+        for (folder, files), count in old.items():
+            typer.echo(f"{folder.relative_to(REPOSITORY)}: {count} records are older than {files}")
     except (OSError, ValueError) as error:
         raise refuse(error) from None
 
