@@ -156,7 +156,8 @@ TOPICS = (
         "Transfer learning",
         HANDS_2018,
         "What was learned on NTU RGB+D carries over to SBU and MSR Daily Activity.",
-        "12_published_vs_reproduced",
+        "09_pose_driven_attention",
+        "hand_attention.py",
         tables=("sbu", "msr_daily"),
     ),
     Topic(
