@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from companion.ops import distance_transform
 from companion.ops.distance_transform import soft, spread, spreads
 
 
@@ -68,7 +69,8 @@ def test_equal_scores_and_strong_pulls():
     assert (pulled.places == 4).all()  # the last column, the first row
 
 
-def test_threads_change_nothing():
+def test_threads_change_nothing(monkeypatch):
+    monkeypatch.setattr(distance_transform, "SMALL", 0)
     scores, weights = maps(0, 5, 20, 30)
     for reach in (None, 4):
         one = [spread(scores[n : n + 1], weights[n : n + 1], reach) for n in range(5)]

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from companion.ops.threads import each
 
-SMALL = 1 << 16  # places for which a further thread is not worth its start
+SMALL = 1 << 19  # places in all for which threads are not worth their start
 
 
 class Spread(NamedTuple):
@@ -60,18 +60,19 @@ def spreads(
         raise ValueError(f"the weights of dx^2 and dy^2 must be numbers above 0, not {weights.tolist()}")
     if not all(end.isfinite() for maps in scores if maps.numel() for end in maps.aminmax()):
         raise ValueError("a map of scores holds NaN or an infinite number")
+    threads = torch.get_num_threads() if sum(maps.numel() for maps in scores) > SMALL else 1
     cost, found, items = weights.detach().double().numpy(), [], []
     for maps in scores:
         source = maps.detach().float().contiguous().numpy()
         out, at = np.empty_like(source), np.empty(source.shape, np.int32)
         found.append(Spread(torch.from_numpy(out), torch.from_numpy(at)))
-        several = min(torch.get_num_threads(), len(source), 1 + source.size // SMALL)
+        several = min(threads, len(source))
         parts = [slice(len(source) * n // several, len(source) * (n + 1) // several) for n in range(several)]
         items += [tuple(array[part] for array in (source, cost, out, at)) for part in parts]
     if reach is None:
-        each(envelopes, items)
+        each(envelopes, items, threads)
     else:
-        each(windows, [(*item, reach) for item in items])
+        each(windows, [(*item, reach) for item in items], threads)
     return found
 
 

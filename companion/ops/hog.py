@@ -49,7 +49,8 @@ def hog(images: Float[Tensor, "B C H W"], cell: int = 8) -> Float[Tensor, "B 32 
         return from_histograms(histograms(images, cell))
     source = images.detach().float().contiguous().numpy()
     found = np.empty((B, rows - 2, columns - 2, 32), np.float32)
-    each(one, [(picture, cell, rows, columns, out) for picture, out in zip(source, found, strict=True)])
+    items = [(picture, cell, rows, columns, out) for picture, out in zip(source, found, strict=True)]
+    each(one, items, torch.get_num_threads())
     return torch.from_numpy(found).permute(0, 3, 1, 2)
 
 

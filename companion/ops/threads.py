@@ -3,14 +3,11 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-import torch
 
-
-def each(call: Callable[..., None], items: Iterable[tuple]) -> None:
-    """`call(*item)` for each item, on as many threads as torch uses; `call` sets the lock free."""
+def each(call: Callable[..., None], items: Iterable[tuple], threads: int) -> None:
+    """`call(*item)` for each item, on so many threads; `call` sets the lock free."""
     items = list(items)
-    threads = min(torch.get_num_threads(), len(items))
-    if threads <= 1:
+    if min(threads, len(items)) <= 1:
         for item in items:
             call(*item)
         return
