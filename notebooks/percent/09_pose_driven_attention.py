@@ -171,8 +171,8 @@ print("at least 40 points above chance:", bool((held >= 100 / 3 + 40).all()) if 
 # %% [markdown]
 # Where the weights lie: `on_hand`, in frames in which one hand shows what decides and another does not, the share on the
 # one that does; `on_frames`, the share of the frames' weights on the frames of the action. Controls: equal weights, and
-# the same model given the pose of a random other clip. Half of the simulated people are left-handed, so that looking always at
-# the same hand gains nothing.
+# the same model given the pose of a random other clip. Half of the simulated people are left-handed, so that looking
+# always at the same hand gains nothing. The few clips of a quick run hardly teach it; those of `full` do, see the end.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=20.0
 numbers.filter(regex="^on_")
