@@ -181,15 +181,6 @@ def test_detections_are_sorted_inside_the_image_and_do_not_overlap():
     assert detect(model(), picture(), 1e6) == []
 
 
-def test_classes_share_a_pyramid():
-    classes = [model(seed=n) for n in range(2)]
-    shared = pyramid(picture(), *classes)
-    for one in classes:
-        alone, found = (detect(one, given, 2.0) for given in (picture(), shared))
-        assert alone and [d.score for d in found] == [d.score for d in alone]
-        assert all(a.box.equal(b.box) for a, b in zip(alone, found, strict=True))
-
-
 def test_grey_is_read_as_three_equal_colours():
     grey = picture()[:1]
     one, three = (pyramid(image, model()) for image in (grey, grey.expand(3, -1, -1)))
@@ -392,6 +383,8 @@ def test_models_share_a_pyramid():
         alone = scores(thing, pyramid(picture(), thing))
         for key, maps in scores(thing, both).items():
             torch.testing.assert_close(maps.total, alone[key].total)
+        wanted, found = detect(thing, picture(), 2.0), detect(thing, both, 2.0)
+        assert wanted and [it.score for it in found] == [it.score for it in wanted]
     with pytest.raises(ValueError, match="models share a pyramid if their cells"):
         pyramid(picture(), one, model(interval=5))
 

@@ -298,9 +298,8 @@ runs = measured[(measured.notebook == name) & (measured.profile == "full") & (me
 runs.pivot_table(index="variant", columns="metric", values=["mean", "sd"], sort=False)
 
 # %% [markdown]
-# Parts that may be anywhere are no better than those within four cells: what is beside an object is made of the same
-# parts, and draws them away. Of `free` too: in seed 3 two of the four true parts are met with errors of 15 and 11 pixels,
-# the other two and those of most seeds with 4 to 6; the two filters there are the ones that cost least to move.
+# Parts that may be anywhere are found no better than within four cells, and lie farther off (`part_error`): what is beside
+# an object is made of the same parts. Why the error of `free` differs between seeds, says `docs/ledger.md`.
 
 # %%
 claims = tables.build()["claims"]

@@ -229,8 +229,7 @@ ablation.set_index(["source", "variant"])[["mean", "sd", "n"]]
 # zero. It is tested once five seeds are there; until then its effect is empty.
 #
 # On SBU the claim about frames holds. That about joints fails by little: five seeds of 282 clips do not show a gain of a
-# point. Both together gain less than either alone, on SBU only. The training in turns is not to blame: with fold 0 set
-# aside, one seed reads 95.4 % of the validating fold right in turns, and 93.8 % when all is trained at once.
+# point. Both together gain less than either alone, on SBU only. The training in turns is not to blame (`docs/ledger.md`).
 
 # %%
 claims = tables.build()["claims"]

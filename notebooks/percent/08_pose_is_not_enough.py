@@ -154,8 +154,8 @@ print("at least 40 points above chance:", enough)
 # clips without such a thing, so only what it reads within a group counts.
 #
 # In `cross_view` the pose is above chance within the groups. Each performance that is tested was seen in training by the
-# two other cameras, as in NTU RGB+D, and the network knows it again. Given the performances of another seed, the same
-# networks are at 31 to 37 % in each of the three groups (seeds 0 and 1).
+# two other cameras, as in NTU RGB+D, and the network knows it again; of the performances of another seed it knows nothing
+# (`docs/ledger.md`).
 
 # %%
 every = tables.measured()
