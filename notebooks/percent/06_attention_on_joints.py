@@ -36,7 +36,7 @@ import torch
 from IPython.display import display
 
 from companion import figures, records, tables, training
-from companion.datasets.simulator.release import Release, stored
+from companion.simulator.release import Release, stored
 from companion.datasets.skeletons import Skeletons
 from companion.metrics import joints
 from companion.models import skeleton_baselines, sta_lstm
