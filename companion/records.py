@@ -223,17 +223,7 @@ def code() -> dict[str, str]:
     """Fingerprints of the imported files of the package that numbers depend on."""
     floors = tuple(
         f"companion.{room}"
-        for room in (
-            "ops",
-            "models",
-            "formats",
-            "datasets",
-            "simulator",
-            "metrics",
-            "skeleton",
-            "video",
-            "training",
-        )
+        for room in "ops models formats datasets simulator metrics skeleton video training".split()
     )
     files = {
         Path(m.__file__) for name, m in list(sys.modules.items()) if name.startswith(floors) and m.__file__

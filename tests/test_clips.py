@@ -73,8 +73,9 @@ def test_a_dataset_of_which_nothing_can_be_read_is_refused(tmp_path):
 
 def test_two_processes_may_keep_it_at_once(folder):
     script = (
-        "import sys; from pathlib import Path; from companion.formats.clips import find; from companion.datasets.cache import keep;"
-        "from companion.formats import nucla; root = Path(sys.argv[1]);"
+        "import sys; from pathlib import Path; from companion.formats.clips import find;"
+        "from companion.datasets.cache import keep; from companion.formats import nucla;"
+        "root = Path(sys.argv[1]);"
         "print(len(keep('nucla', find(root, 'nucla', '*.json'), nucla.parse, cache=root / 'cache')))"
     )
     run = [sys.executable, "-c", script, str(folder)]

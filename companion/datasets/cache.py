@@ -1,7 +1,7 @@
 """The file that keeps a dataset parsed.
 
-Reading text again for each training would take longer than the training, so a dataset is parsed once into one
-memory-mapped safetensors file, which is made anew when a file of the dataset or the code that reads it changes.
+Reading text again for each training would take longer than the training, so a dataset is parsed once into
+one memory-mapped safetensors file, which is made anew when a file of the dataset or the code changes.
 """
 
 import json
