@@ -15,10 +15,10 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from hard_attention import seconds
 
 from companion import training, video
-from companion.datasets import ntu
 from companion.datasets.hands import Hands
-from companion.datasets.simulator import release
+from companion.formats import ntu
 from companion.models import hand_attention
+from companion.simulator import release
 
 try:
     import cv2

@@ -77,7 +77,7 @@ def simulate(
     processes: Annotated[int | None, typer.Option(help="Default: one a core.")] = None,
 ) -> None:
     """Write a simulated release of NTU RGB+D into OUT/ntu; a call that was interrupted goes on."""
-    from companion.datasets.simulator.release import Release, simulate
+    from companion.simulator.release import Release, simulate
 
     try:
         chosen = {"groups": tuple(groups.split(","))} if groups else {}
@@ -98,9 +98,9 @@ def checks(read: bool = True) -> dict[str, Callable]:
     Args:
         read: read every file; else count those of the skeleton datasets, which takes no time.
     """
-    from companion import clips
-    from companion.datasets import digits, msr_daily, ntu, nucla, sbu
-    from companion.datasets.simulator import release
+    from companion.datasets import digits
+    from companion.formats import clips, msr_daily, ntu, nucla, sbu
+    from companion.simulator import release
 
     def skeletons(data) -> Callable:
         def count_or_read(root: Path | None) -> str:

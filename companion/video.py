@@ -14,7 +14,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
-from companion.clips import DamagedClip
+from companion.formats.clips import DamagedClip
 
 
 def read(

@@ -9,12 +9,13 @@ from typer.testing import CliRunner
 
 from companion import video
 from companion.__main__ import app
-from companion.clips import DamagedClip
-from companion.datasets import hands, ntu
+from companion.datasets import hands
 from companion.datasets.hands import Hands
-from companion.datasets.simulator import release
-from companion.datasets.simulator.release import Release
+from companion.formats import ntu
+from companion.formats.clips import DamagedClip
 from companion.ops.crop import cut
+from companion.simulator import release
+from companion.simulator.release import Release
 
 SMALL = Release(groups=("chest", "context"), subjects=3, cameras=1, frames=10, height=90)
 

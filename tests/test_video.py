@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from companion import video
-from companion.clips import DamagedClip
+from companion.formats.clips import DamagedClip
 
 T, BITS, SIDE = 72, 7, 16
 

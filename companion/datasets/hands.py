@@ -25,12 +25,12 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from companion import video
-from companion.clips import DamagedClip
-from companion.datasets import ntu
-from companion.datasets.simulator import release
 from companion.datasets.skeletons import Skeletons
 from companion.files import REPOSITORY, fingerprint, scratch, write_whole
+from companion.formats import ntu
+from companion.formats.clips import DamagedClip
 from companion.ops.crop import cut
+from companion.simulator import release
 
 HANDS = ntu.TREE.index("hand_left"), ntu.TREE.index("hand_right")
 

@@ -36,11 +36,11 @@ import torch
 from IPython.display import display
 
 from companion import figures, records, tables, training
-from companion.datasets.simulator.release import Release, stored
 from companion.datasets.skeletons import Skeletons
 from companion.metrics import joints
 from companion.models import skeleton_baselines, sta_lstm
 from companion.player import AttentionPlayer
+from companion.simulator.release import Release, stored
 
 pd.set_option("display.max_colwidth", 80)
 

@@ -34,9 +34,9 @@ from IPython.display import display
 
 from companion import figures, records, tables, training
 from companion.datasets.hands import Hands
-from companion.datasets.simulator.release import chosen
 from companion.metrics import hands
 from companion.models import hand_attention
+from companion.simulator.release import chosen
 
 pd.set_option("display.max_colwidth", 90)
 

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numba import njit
 
-from companion.clips import Clip, DamagedClip, find, make
+from companion.formats.clips import Clip, DamagedClip, find, make
 from companion.skeleton import KINECT_V2 as TREE
 from companion.video import length
 
