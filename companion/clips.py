@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from companion import skeleton
-from companion.files import REPOSITORY, fingerprint, scratch, write_whole
+from companion.files import REPOSITORY, DamagedFile, fingerprint, scratch, write_whole
 
 
 class Clip(NamedTuple):
@@ -34,8 +34,7 @@ class Clip(NamedTuple):
     name: str
 
 
-class DamagedClip(ValueError):
-    """A file that is no clip of its dataset; the sentence names file and line."""
+DamagedClip = DamagedFile  # a file that is no clip of its dataset
 
 
 def find(root: str | Path | None, folder: str, pattern: str) -> list[Path]:
