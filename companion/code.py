@@ -1,7 +1,7 @@
 """What code computes: fingerprints of source files that a changed sentence leaves alone.
 
-Two files compute the same if their syntax trees are equal without docstrings; comments and formatting are in no
-tree. A closure is a module with all that it imports from the package, at any depth.
+Two files compute the same if their syntax trees are equal without docstrings; comments and formatting are in
+no tree. A closure is a module with all that it imports from the package, at any depth.
 """
 
 import ast
@@ -128,7 +128,7 @@ def defined(*objects: object) -> dict[str, str]:
                 tree = ast.parse(textwrap.dedent(inspect.getsource(it)).strip().rstrip(","))
             except (OSError, TypeError, SyntaxError):
                 raise ValueError(
-                    f"the source of {name} cannot be read, so nobody can say what it computes; use def in a cell"
+                    f"the source of {name} cannot be read, so that it cannot be compared; use def in a cell"
                 ) from None
             used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
             values = inspect.getclosurevars(it) if isinstance(it, FunctionType) else None

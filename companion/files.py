@@ -1,4 +1,4 @@
-"""Files written whole or not at all, fingerprints, and the places of the repository."""
+"""Files written whole or not at all, damaged ones, fingerprints, and the places of the repository."""
 
 import hashlib
 import os
@@ -7,6 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+class DamagedFile(ValueError):
+    """A file that is not what it should be; the sentence names it, and the line where there are lines."""
 
 
 def scratch() -> str:

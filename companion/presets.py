@@ -1,14 +1,14 @@
 """What the experiments run with: one YAML file a chapter, beside its code in `companion/experiments`.
 
-    notebook: 05_hard_attention              where its records lie, and who shows them
-    params: [model, loss, fit]               the keys that a preset may have; `needs`: those that it must have
-    tolerances: {error: 1.0}                 by how much a record that is made again elsewhere may differ; a name
-                                             stands for all metrics that begin so
-    presets: profile -> source -> protocol -> shared params, and
-        variants: name -> own params         a variant that is not listed gets the shared ones
-        folds, seeds                         how many there are; a variant may have its own
-        chosen                               where and on which data these numbers were chosen
-    claims: what the slides say, see `companion.claims`
+notebook: 05_hard_attention              where its records lie, and who shows them
+params: [model, loss, fit]               the keys that a preset may have; `needs`: those that it must have
+tolerances: {error: 1.0}                 by how much a record that is made again elsewhere may differ; a name
+                                         stands for all metrics that begin so
+presets: profile -> source -> protocol -> shared params, and
+    variants: name -> own params         a variant that is not listed gets the shared ones
+    folds, seeds                         how many there are; a variant may have its own
+    chosen                               where and on which data these numbers were chosen
+claims: what the slides say, see `companion.claims`
 """
 
 from collections.abc import Mapping

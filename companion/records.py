@@ -129,7 +129,9 @@ def standing(record: dict, params: dict, code: Mapping[str, str], data: Mapping 
     """
     provenance, reasons = record["provenance"], []
     wanted = json.loads(json.dumps(params))
-    changed = [key for key in sorted({*wanted, *record["params"]}) if wanted.get(key) != record["params"].get(key)]
+    changed = [
+        key for key in sorted({*wanted, *record["params"]}) if wanted.get(key) != record["params"].get(key)
+    ]
     if changed:
         reasons.append(f"other params ({', '.join(changed)})")
     made = [provenance, *provenance.get("accepted", [])]

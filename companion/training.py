@@ -4,8 +4,9 @@ An epoch is the unit of everything that can be interrupted: its order, its data 
 from (seed, epoch) alone, and a checkpoint is written when it ends. A run that is killed anywhere
 goes on from its last whole epoch and ends with the weights of an unbroken one.
 
-Several processes share each batch of training, whatever its size, and the gradient is that of the whole batch.
-Whole batches of a test set are dealt to them, each with noise of its own, so that their number changes no score.
+Several processes share each batch of training, whatever its size, and the gradient is that of the whole
+batch. Whole batches of a test set are dealt to them, each with noise of its own, so that the number of processes
+changes no score.
 """
 
 import json
@@ -81,9 +82,7 @@ class Experiment:
         model = self.build()
         options = {"precision": self.params.get("precision", "f32")} | self.params["fit"]
         schedule = getattr(model, "anneal", None)
-        losses = fit(
-            model, data, self.loss, seed=seed, schedule=schedule, checkpoint=checkpoint, **options
-        )
+        losses = fit(model, data, self.loss, seed=seed, schedule=schedule, checkpoint=checkpoint, **options)
         return model.eval(), losses
 
     def load(self, seed: int, checkpoint: Path) -> tuple[Any, list[float]]:
@@ -148,7 +147,7 @@ class Share(BatchSampler):
             yield batch[self.process :: self.of] or batch[:1]  # with weight 0
 
     def weight(self) -> float:
-        """By how much this process's mean loss counts, so that the mean over processes is that of the batch."""
+        """Of this process's mean loss, so that the mean over processes is that of the whole batch."""
         mine = len(range(self.process, self.whole, self.of))
         return mine * self.of / self.whole
 
@@ -332,7 +331,9 @@ def from_pretrained(build: Callable[[], nn.Module], trained: nn.Module, head: st
         raise ValueError(f"{type(trained).__name__} has no weights {head}.*; name its head")
     for name in sorted({*taken, *(name for name in own if not name.startswith(head))}):
         if name not in taken or name not in own or taken[name].shape != own[name].shape:
-            raise ValueError(f"{name} of {type(model).__name__} does not fit what was pretrained; build alike")
+            raise ValueError(
+                f"{name} of {type(model).__name__} does not fit what was pretrained; build alike"
+            )
     model.load_state_dict(own | taken)
     return model
 

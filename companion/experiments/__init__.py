@@ -45,7 +45,9 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
     """
     if run.chapter not in presets.chapters():
         known = ", ".join(presets.chapters())
-        raise ValueError(f"{run.notebook} has no experiment companion/experiments/{run.chapter}.py; there are {known}")
+        raise ValueError(
+            f"{run.notebook} has no experiment companion/experiments/{run.chapter}.py; there are {known}"
+        )
     return import_module(f"companion.experiments.{run.chapter}").prepare(run, params, root)
 
 
@@ -106,7 +108,9 @@ def measure(run: Run, experiment: Experiment, out: str | Path | None = None) -> 
     return Done(records.read(path), model, losses, experiment)
 
 
-def run(plan: dict[Run, dict], root: str | Path | None = None, out: str | Path | None = None) -> dict[Run, Done]:
+def run(
+    plan: dict[Run, dict], root: str | Path | None = None, out: str | Path | None = None
+) -> dict[Run, Done]:
     """Measure all runs of a plan, one after the other; see `measure`."""
     experiments = {run: prepare(run, params, root) for run, params in plan.items()}
     return {run: measure(run, experiment, out) for run, experiment in experiments.items()}

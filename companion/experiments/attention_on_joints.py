@@ -17,7 +17,7 @@ TRANSFER = "-transfer"  # of a variant that first learns from simulated bodies w
 
 
 def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
-    """Variants: the names of `skeleton_baselines.build`; and one with -transfer, pretrained on simulated clips."""
+    """Variants: the names of `skeleton_baselines.build`; with -transfer, pretrained on simulated clips."""
     variant = run.variant.removesuffix(TRANSFER)
     skeleton_baselines.known(variant)
     place = simulated(SKELETONS, run.source, root)

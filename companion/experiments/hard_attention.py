@@ -1,4 +1,4 @@
-"""Hard attention on digits: RAM, random and soft readers, and networks that see the whole canvas (chapter 05)."""
+"""Hard attention on digits: RAM, random and soft readers, networks that see all of it (chapter 05)."""
 
 import re
 from functools import cache, partial

@@ -22,7 +22,7 @@ VARIANTS = {  # name -> what it sees
 
 
 def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
-    """Variants: pose-<order of the joints>, crops around the hands (-wide: larger), evidence (where it is)."""
+    """Variants: pose-<order of the joints>, crops around the hands (-wide: larger), or at the evidence."""
     if run.variant not in VARIANTS:
         raise ValueError(
             f"unknown variant {run.variant!r} of {run.chapter}; choose one of {', '.join(VARIANTS)}"
@@ -73,7 +73,9 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
 
 def groups(data: Hands) -> dict[str, object]:
     """Which classes each group of a simulated release has; none of a real one."""
-    return {clip["group"]: data.group[label] for clip, label in zip(data.truth or [], data.label, strict=False)}
+    return {
+        clip["group"]: data.group[label] for clip, label in zip(data.truth or [], data.label, strict=False)
+    }
 
 
 def weights(params: dict) -> dict[str, str]:
@@ -86,7 +88,9 @@ def weights(params: dict) -> dict[str, str]:
         return {}
     path = REPOSITORY / params["weights"]
     if not path.is_file():
-        raise FileNotFoundError(f"no file {path}; it comes with the repository: clone it, or take it from there")
+        raise FileNotFoundError(
+            f"no file {path}; it comes with the repository: clone it, or take it from there"
+        )
     return {"weights": fingerprint(path.read_bytes())}
 
 

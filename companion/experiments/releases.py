@@ -24,12 +24,12 @@ def simulated(made: Release, source: str, root: str | Path | None) -> Place:
 
 
 def asked(params: dict, seed: int, source: str, root: str | Path | None) -> tuple[dict, Place]:
-    """The params and the place of a run: its preset's release, drawn from the run's seed, or what is at `root`.
+    """The params and the place of a run: its preset's release, drawn from the run's seed, or that at `root`.
 
     Of another release than the preset's the params tell the parameters.
 
     Raises:
-        ValueError: what is at `root` was not simulated, or is not finished; or a simulated source has no release.
+        ValueError: what is at `root` was not simulated or not finished; or the preset has no release.
     """
     if source != "simulated":
         return params, simulated(release.SKELETONS, source, root)
@@ -39,7 +39,9 @@ def asked(params: dict, seed: int, source: str, root: str | Path | None) -> tupl
     if root is not None:
         about = release.manifest([Path(root) / "ntu" / "any" / "clip"])
         if about is None:
-            raise ValueError(f"{root} holds no simulated release; choose source ntu, or companion data simulate")
+            raise ValueError(
+                f"{root} holds no simulated release; choose source ntu, or companion data simulate"
+            )
         if Release(**about["release"]) != wanted:
             params = params | {"release": about["release"]}
     return params, simulated(wanted, source, root)

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from companion.files import DamagedFile
+
 
 class Clip(NamedTuple):
     """One performance of one action."""
@@ -23,8 +25,7 @@ class Clip(NamedTuple):
     name: str
 
 
-class DamagedClip(ValueError):
-    """A file that is no clip of its dataset; the sentence names file and line."""
+DamagedClip = DamagedFile  # a file that is no clip of its dataset
 
 
 def find(root: str | Path | None, folder: str, pattern: str) -> list[Path]:

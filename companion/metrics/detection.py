@@ -8,6 +8,7 @@ Letters: N images, P true parts, K parts of a model, n objects that were found.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
@@ -43,6 +44,20 @@ def average_precision(
         return 0.0
     scores = [it.score for own in found for it in own]
     return 100 * float(average_precision_score(right, scores)) * sum(right) / objects
+
+
+def average_precision_by_image(
+    found: Sequence[Sequence[tuple]], boxes: Float[Tensor, "N 4"]
+) -> Float[np.ndarray, " N"]:
+    """A value an image whose mean is near the average precision: N AP - (N - 1) AP without this image.
+
+    An average precision is no mean over images; these pseudo-values of the jackknife (Tukey 1958) stand for
+    one where images are resampled.
+    """
+    N, whole = len(found), average_precision(found, boxes)
+    kept = ([n for n in range(N) if n != left] for left in range(N))
+    without = np.array([average_precision([found[n] for n in rest], boxes[rest]) for rest in kept])
+    return N * whole - (N - 1) * without
 
 
 class Placed(NamedTuple):

@@ -32,9 +32,10 @@ import pandas as pd
 import torch
 from IPython.display import display
 
-from companion import figures, pictures, records, tables
+from companion import figures, records, tables
 from companion.datasets.scenes import scenes
 from companion.files import fingerprint
+from companion.media import read_image
 from companion.metrics import detection
 from companion.models import dpm, latent_svm
 
@@ -316,7 +317,7 @@ claims[claims.notebook == name][["claim", "effect", "low", "high", "n", "holds"]
 if root:
     folder = Path(root) / "dpm_voc_release5"
     models = [dpm.read_release(folder / f"VOC2007/{kind}_final.mat") for kind in ("car", "person", "bicycle")]
-    photographs = [pictures.read(path) for path in sorted(folder.glob("*.jpg"))]
+    photographs = [read_image(path) for path in sorted(folder.glob("*.jpg"))]
     shared = [dpm.pyramid(photograph, *models) for photograph in photographs]
     for model in models:
         its = [dpm.detect(model, features)[:3] for features in shared]
