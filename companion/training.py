@@ -5,8 +5,8 @@ from (seed, epoch) alone, and a checkpoint is written when it ends. A run that i
 goes on from its last whole epoch and ends with the weights of an unbroken one.
 
 Several processes share each batch of training, whatever its size, and the gradient is that of the whole
-batch. Whole batches of a test set are dealt to them, each with noise of its own, so that the number of processes
-changes no score.
+batch. Whole batches of a test set are dealt to them, each with noise of its own, so that the number of
+processes changes no score.
 """
 
 import json
