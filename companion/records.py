@@ -134,21 +134,26 @@ def standing(record: dict, params: dict, code: Mapping[str, str], data: Mapping 
     ]
     if changed:
         reasons.append(f"other params ({', '.join(changed)})")
-    made = [provenance, *provenance.get("accepted", [])]
-    if "counts" not in record:
+    made = [one for one in (provenance, *provenance.get("accepted", [])) if known(one)]
+    if not made:
         reasons.append("made before code and data were compared")
     else:
-        if data is not None and dict(data) not in [one.get("data") for one in made]:
+        now = [one for one in made if data is None or one["data"] == dict(data)]
+        if not now:
             reasons.append("other data")
-        files = [one.get("code", {}) for one in made]
-        if dict(code) not in files:
-            then = files[-1]
-            changed = [file for file in sorted({*then, *code}) if then.get(file) != code.get(file)]
-            reasons.append(f"older than {', '.join(changed)}")
+        if dict(code) not in [one["code"] for one in now or made]:
+            then = made[-1]["code"]
+            files = [file for file in sorted({*then, *code}) if then.get(file) != code.get(file)]
+            reasons.append(f"older than {', '.join(files)}")
     precision = provenance.get("precision") or "f32"
     if "precision" not in changed and precision != params.get("precision", "f32"):
         reasons.append(f"trained in {precision}")
     return reasons
+
+
+def known(made: Mapping) -> bool:
+    """Does it say by which code and from which data a record was made? Those before this rule name files."""
+    return "chosen" in made or "rerun" in made
 
 
 def write(
@@ -206,18 +211,22 @@ def unpack(text: str) -> Float[np.ndarray, " U"]:
         raise ValueError(f"the scores of a record cannot be read ({error}); make it again") from None
 
 
-def accept(path: Path, other: dict, rerun: str) -> None:
-    """Add to a record that present code and data give equal numbers, as another record shows.
+def accept(path: Path, code: Mapping[str, str], data: Mapping[str, str], rerun: str) -> None:
+    """Note in a record that present code gives its numbers, as another record of its variant shows.
 
     Args:
-        other: made again by present code.
-        rerun: which record that was.
+        data: what it reads now.
+        rerun: the record that was made again with equal metrics and weights.
+
+    Raises:
+        ValueError: the record was made from other data.
     """
     record = read(path)
-    shown = {key: other["provenance"][key] for key in ("code", "data", "commit")} | {"rerun": rerun}
-    accepted = [*record["provenance"].get("accepted", []), shown]
-    record["provenance"]["accepted"] = accepted
-    record.setdefault("counts", {})
+    provenance = record["provenance"]
+    if "counts" in record and provenance.get("data") != dict(data):
+        raise ValueError(f"{path} was made from other data; make it again")
+    shown = {"code": dict(code), "data": dict(data), "commit": commit(), "rerun": rerun}
+    provenance["accepted"] = [*provenance.get("accepted", []), shown]
     write_whole(path, json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 

@@ -22,7 +22,7 @@ from companion.presets import plan
 from companion.records import Run
 from companion.training import Experiment
 
-__all__ = ["Done", "Experiment", "Run", "measure", "plan", "prepare", "rerun", "run", "losses"]
+__all__ = "Done Experiment Run accept losses measure metrics plan prepare rerun run".split()
 
 
 class Done(NamedTuple):
@@ -128,8 +128,8 @@ def losses(done: dict[Run, Done]) -> pd.DataFrame:
 
 def metrics(done: dict[Run, Done], *keys: str) -> pd.DataFrame:
     """The metrics of each run, one row each, under these fields of `Run`."""
-    index = pd.MultiIndex.from_tuples([tuple(asdict(run)[key] for key in keys) for run in done], names=keys)
-    return pd.DataFrame([one.record["metrics"] for one in done.values()], index)
+    rows = [{key: asdict(run)[key] for key in keys} | one.record["metrics"] for run, one in done.items()]
+    return pd.DataFrame(rows).set_index(list(keys))
 
 
 def rerun(path: str | Path, root: str | Path | None = None) -> tuple[dict, dict, pd.DataFrame]:
@@ -173,3 +173,24 @@ def rerun(path: str | Path, root: str | Path | None = None) -> tuple[dict, dict,
     }
     table = pd.DataFrame.from_dict(rows, orient="index")
     return old, new, table.assign(within=(table["old"] - table["new"]).abs() <= table["tolerance"])
+
+
+def accept(path: str | Path, old: dict, new: dict, root: str | Path | None = None) -> list[Path]:
+    """Note in all records of a variant that present code gives their numbers, shown by one that was rerun.
+
+    Returns:
+        The records.
+
+    Raises:
+        ValueError: the rerun gave other numbers or weights.
+    """
+    path = Path(path)
+    if not records.same(old, new):
+        raise ValueError(f"{path} is not equal to what was made again; nothing is accepted")
+    marked = sorted(path.parent.glob(f"{old['run']['variant']}-fold*-seed*.json"))
+    for other in marked:
+        record = records.read(other)
+        this = Run(**record["run"])
+        experiment = prepare(this, record["params"], root)
+        records.accept(other, codes(this, experiment), experiment.data(), path.name)
+    return marked

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from companion import code, presets, records
 from companion.datasets.hands import Hands
-from companion.experiments.pose_is_not_enough import groups, learned_crops, weights
+from companion.experiments.pose_is_not_enough import clips, groups, learned_crops, weights
 from companion.experiments.releases import asked
 from companion.files import REPOSITORY
 from companion.metrics import hands
@@ -27,11 +27,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         )
     params, place = asked(params, run.seed, run.source, root)
     eye = params["crops"]
-    side = cache(
-        lambda split: Hands(
-            run.source, split, run.protocol, run.fold, run.seed, place.root(), **params["data"]
-        )
-    )
+    side = cache(partial(clips, run, params, root))
 
     def data() -> dict[str, str]:
         return place.data() | weights(eye)

@@ -29,11 +29,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         )
     params = params | {"data": params["data"] | VARIANTS[run.variant]}
     params, place = asked(params, run.seed, run.source, root)
-    side = cache(
-        lambda split: Hands(
-            run.source, split, run.protocol, run.fold, run.seed, place.root(), **params["data"]
-        )
-    )
+    side = cache(partial(clips, run, params, root))
     kind, _, order = run.variant.partition("-")
     before = params.get("before") if kind != "pose" else None
 
@@ -69,6 +65,13 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         score=lambda model, batch: hands.scorer(groups(side("test")), ("context", EDGES))(model, batch),
         units=presets.claimed(run.chapter),
     )
+
+
+def clips(run: Run, params: dict, root: str | Path | None, split: str) -> Hands:
+    """One side of a run's protocol; a simulated release is made where it is absent."""
+    params, place = asked(params, run.seed, run.source, root)
+    sizes = (run.source, split, run.protocol, run.fold, run.seed, place.root())
+    return Hands(*sizes, **params["data"])
 
 
 def groups(data: Hands) -> dict[str, object]:
