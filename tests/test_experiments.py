@@ -1,4 +1,4 @@
-"""Chapters run by one call: what stands is left, what has changed is made again, and nothing is made too early."""
+"""Chapters run by one call: what stands is left, what has changed is made again, nothing too early."""
 
 import json
 from dataclasses import replace
@@ -197,7 +197,7 @@ def call(*words):
         (("attention_on_joints", "--variant", "gru"), "unknown variant 'gru'; choose one of sta-lstm"),
         (
             ("pose_is_not_enough", "--variant", "x"),
-            "unknown variant 'x' of pose_is_not_enough; choose one of",
+            "unknown variant 'x' of pose_is_not_enough; choose",
         ),
         (("pose_driven_attention", "--variant", "x"), "unknown variant 'x' of pose_driven_attention"),
         (("deformable_part_models", "--variant", "x"), "unknown variant 'x' of deformable_part_models"),
