@@ -1,0 +1,1 @@
+"""Formats of datasets on disk, one file a format."""
