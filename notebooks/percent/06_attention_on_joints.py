@@ -40,7 +40,7 @@ from companion.datasets.skeletons import Skeletons
 from companion.metrics import joints
 from companion.models import skeleton_baselines, sta_lstm
 from companion.player import AttentionPlayer
-from companion.simulator.release import Release, stored
+from companion.simulator.release import SKELETONS, Release, stored
 
 pd.set_option("display.max_colwidth", 80)
 
@@ -84,7 +84,8 @@ if not plan:
     raise ValueError(f"no model of {source} in profile {profile!r} has a seed {seed}; choose a smaller one")
 shown = [run for run in plan if run.variant == "sta-lstm"] or list(plan)
 run, params = shown[0], plan[shown[0]]
-test = Skeletons(source, "test", run.protocol, run.fold, root=root, **params["data"])
+place = root or (stored(SKELETONS) if source == "simulated" else None)
+test = Skeletons(source, "test", run.protocol, run.fold, root=place, **params["data"])
 clips = [int(hits[0]) for k in range(len(test.classes)) if len(hits := (test.label == k).nonzero())]
 batch = test.__getitems__(clips)
 titles = [test.classes[k] for k in batch.label]
@@ -102,7 +103,7 @@ figures.skeletons(batch.poses, batch.seen, test.tree, titles, batch.joints)
 # %%
 done = {}
 for run, params in plan.items():
-    where = (run.protocol, run.fold, seed, root)
+    where = (run.protocol, run.fold, seed, place)
     train, held_out = (Skeletons(source, side, *where, **params["data"]) for side in ("train", "test"))
     sizes = {"bodies": train.bodies, "classes": len(train.classes), "frames": train.frames}
     options = params.get("model", {})
