@@ -35,4 +35,5 @@ if __name__ == "__main__":
             f"  {once['numpy on split text'] / once['this parser']:.1f} times as fast as numpy on split text"
         )
         each = seconds(lambda: [ntu.parse(path) for path in paths]) / FILES
-        print(f"  whole clips: {each * 1e3:.2f} ms a file, {each * ntu.CLIPS / 60:.1f} min for {ntu.CLIPS}")
+        clips = ntu.FORMAT.clips
+        print(f"  whole clips: {each * 1e3:.2f} ms a file, {each * clips / 60:.1f} min for {clips}")

@@ -155,17 +155,20 @@ def checks(read: bool = True) -> dict[str, Callable]:
     Args:
         read: read every file; else count those of the skeleton datasets, which takes no time.
     """
-    from companion.datasets import digits
-    from companion.formats import clips, msr_daily, ntu, nucla, sbu
+    from companion.datasets import digits, sources
+    from companion.formats import clips, ntu, simulated
     from companion.simulator import release
 
-    def skeletons(data) -> Callable:
+    def skeletons(name: str) -> Callable:
+        data = sources.skeletons(name)
+
         def count_or_read(root: Path | None) -> str:
-            files, official, parse, where = data.files(root), data.CLIPS, data.parse, data.WHERE
+            files, official, parse, where = data.files(root), data.clips, data.parse, data.where
             alone = []
-            if data is ntu:
-                official -= len(ntu.ignored(files[0].parents[2]))
-                if about := release.manifest(files):
+            if name == "ntu":
+                top = files[0].parents[2]
+                official -= len(ntu.ignored(top))
+                if about := simulated.manifest(top):
                     made = release.Release(**about["release"])
                     official, where = len(made.performances()) * made.cameras, "companion data simulate"
                 if ntu.video(files[0]).parent.is_dir():
@@ -181,10 +184,7 @@ def checks(read: bool = True) -> dict[str, Callable]:
     return {
         "digits": lambda root: digits.check("digits", root),
         "mnist": lambda root: digits.check("mnist", root),
-        "ntu": skeletons(ntu),
-        "sbu": skeletons(sbu),
-        "msr_daily": skeletons(msr_daily),
-        "nucla": skeletons(nucla),
+        **{name: skeletons(name) for name in ("ntu", "sbu", "msr_daily", "nucla")},
     }
 
 

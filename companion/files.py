@@ -18,10 +18,11 @@ def scratch() -> str:
     return os.environ.get("COMPANION_OUT", "results/quick")
 
 
-def write_whole(path: str | Path, content: str | bytes, sync: bool = True) -> Path:
+def write_whole(path: str | Path, content: str | bytes | Iterable[bytes], sync: bool = True) -> Path:
     """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
 
     Args:
+        content: or pieces of it, one after the other.
         sync: even after a loss of power; takes some milliseconds.
 
     Raises:
@@ -29,12 +30,13 @@ def write_whole(path: str | Path, content: str | bytes, sync: bool = True) -> Pa
     """
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
+    pieces = [data] if isinstance(data, bytes) else data
     name = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines(pieces)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())

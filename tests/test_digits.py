@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from companion.datasets.digits import PATCH, PROTOCOLS, SPLITS, Digits, ink_boxes
-from companion.formats.mnist import mnist_file
+from companion.formats.mnist import parse
 
 ROOT = os.environ.get("COMPANION_DATA")
 needs_mnist = pytest.mark.skipif(
@@ -100,7 +100,7 @@ def test_a_corrupt_idx_file_is_named(tmp_path, name, content):
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"{name} is not a whole idx file"):
-        mnist_file(tmp_path, name)
+        parse(path)
 
 
 @needs_mnist

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from companion.__main__ import app
 from companion.datasets import hands
 from companion.datasets.hands import Hands
-from companion.formats import ntu
+from companion.formats import ntu, simulated
 from companion.formats.clips import DamagedClip
 from companion.media import read_video
 from companion.ops.crop import cut
@@ -204,7 +204,7 @@ def test_crops_at_what_decides_show_it(root):
 
 def test_evidence_of_a_real_release_is_unknown(root, tmp_path):
     shutil.copytree(root / "ntu", tmp_path / "ntu")
-    (tmp_path / "ntu" / release.MANIFEST).unlink()
+    (tmp_path / "ntu" / simulated.MANIFEST).unlink()
     with pytest.raises(ValueError, match="at is 'evidence'; choose hands, or evidence of a"):
         Hands("ntu", "train", "cross_subject", root=tmp_path, at="evidence")
     with pytest.raises(ValueError, match="at is 'feet'"):

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from companion.formats import ntu
+from companion.formats import ntu, simulated
 from companion.simulator import actions, body, release, render, scene, things
 from companion.simulator.release import Release
 from companion.skeleton import KINECT_V2 as TREE
@@ -227,7 +227,7 @@ def test_videos_are_as_long_as_skeletons_and_as_large_as_asked(small):
 
 def test_the_truth_names_box_hands_and_joints(small):
     for path in ntu.files(small):
-        truth = release.truth(path)
+        truth = simulated.truth(path)
         T = ntu.read_skeleton(path).frames
         assert len(truth["box"]) == len(truth["visible"]) == len(truth["hands"]) == T
         assert np.shape(truth["hands"]) == (T, 2 if truth["group"] == "pair" else 1, 2, 4)
@@ -272,7 +272,7 @@ def test_an_interrupted_simulation_is_refused_and_goes_on(small, tmp_path, monke
     with pytest.raises(KeyboardInterrupt):
         release.simulate(tmp_path, SMALL, processes=1)
     with pytest.raises(ValueError, match="is not finished; run companion data simulate again"):
-        release.manifest(ntu.files(tmp_path))
+        simulated.manifest(tmp_path)
     monkeypatch.setattr(release, "perform", done)
     made = contents(tmp_path)
     assert contents(release.simulate(tmp_path, SMALL, processes=1)) == contents(small)
@@ -316,7 +316,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_manifest(tmp_path, monkeypatc
     monkeypatch.setattr(release, "write_whole", full)
     with pytest.raises(OSError, match="cannot write .*avi: No space left"):
         release.simulate(tmp_path, SMALL, processes=1)
-    assert not (tmp_path / "ntu" / release.MANIFEST).exists()
+    assert not (tmp_path / "ntu" / simulated.MANIFEST).exists()
     assert not list((tmp_path / "ntu").rglob("truth/*.json"))
 
 

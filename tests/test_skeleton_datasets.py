@@ -217,7 +217,7 @@ def ntu_file(number):
 @needs("sbu")
 def test_the_real_sbu():
     clips = [sbu.parse(path) for path in sbu.files(ROOT)]
-    assert len(clips) == sbu.CLIPS
+    assert len(clips) == sbu.FORMAT.clips
     counts = np.bincount([clip.label for clip in clips]).tolist()
     assert counts == [42, 43, 40, 41, 18, 21, 39, 38]
     heights = np.concatenate([np.ptp(clip.skeleton[..., 1], axis=2).ravel() for clip in clips])

@@ -23,8 +23,9 @@ def root():
     return release.stored(release.SKELETONS)
 
 
-def simulated(split="train", **options):
-    return Skeletons("simulated", split, "cross_subject", **options)
+def simulated(split="train", root=None, **options):
+    root = root or release.stored(release.SKELETONS)
+    return Skeletons("simulated", split, "cross_subject", root=root, **options)
 
 
 def test_splits_share_no_subject_and_no_clip():
@@ -35,7 +36,7 @@ def test_splits_share_no_subject_and_no_clip():
         "train": 351,
         "test": 189,
     }
-    subjects = {name: set(side.unit.tolist()) for name, side in sides.items()}
+    subjects = {name: {int(clip[9:12]) for clip in side.names} for name, side in sides.items()}
     assert subjects["train"] == subjects["fit"] | subjects["validation"]
     assert not subjects["fit"] & subjects["validation"] and not subjects["train"] & subjects["test"]
     assert subjects["train"] < set(ntu.TRAIN_SUBJECTS)
@@ -174,5 +175,5 @@ def test_a_layout_keeps_the_joints_that_another_dataset_has(root):
     batch, same = whole.__getitems__([3, 5]), less.__getitems__([3, 5])
     torch.testing.assert_close(same.poses, batch.poses[:, :, :, picks])
     assert less.tree == OPENNI and torch.equal(same.joints, batch.joints[:, :, picks])
-    with pytest.raises(ValueError, match="unknown layout 'openni'"):
+    with pytest.raises(ValueError, match="unknown source 'openni'"):
         simulated("test", layout="openni")

@@ -1,87 +1,167 @@
-"""The file that keeps a dataset parsed.
+"""One folder of files for all that is parsed, cut or seen once: memory-mapped, written whole or not at all.
 
-Reading text again for each training would take longer than the training, so a dataset is parsed once into
-one memory-mapped safetensors file, which is made anew when a file of the dataset or the code changes.
+A file's name ends in the fingerprint of all that it depends on, so that two processes with other files or
+other code never share one. Rows are written to disk as they come: what is kept may be larger than the memory.
+A damaged file is made anew; one that nobody has opened for a week is removed.
+
+Letters: T frames, M bodies, J joints.
 """
 
 import json
 import os
-import sys
-from collections.abc import Callable, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError, safe_open
 
-from companion import skeleton
+from companion.code import closure
 from companion.files import REPOSITORY, fingerprint, scratch, write_whole
-from companion.formats import clips
 from companion.formats.clips import Clip, DamagedClip, read_all
+
+DTYPES = {"int64": "I64", "float32": "F32", "uint8": "U8", "bool": "BOOL"}  # in the order of the format
+WEEK, PIECE = 7 * 24 * 3600, 1 << 20  # seconds, bytes
+
+
+def depends(files: Iterable[Path], *modules: str, **words: object) -> str:
+    """Fingerprint of what a kept file depends on: files as they are on disk, code, and words."""
+    stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path in files for stat in [path.stat()]]
+    return fingerprint(json.dumps([stats, closure(*modules), words], sort_keys=True).encode())
+
+
+@contextmanager
+def said(folder: Path) -> Iterator[None]:
+    """What goes wrong in writing, as one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise type(error)(f"cannot write {folder}: {error.strerror}; choose another folder") from None
+
+
+class Rows:
+    """Tensors that grow along their first axis, in nameless files of a folder."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder, self.stack = folder, stack
+        self.files, self.dtype, self.shape = {}, {}, {}
+
+    def append(self, **tensors: np.ndarray) -> None:
+        """Rows at the end of each tensor."""
+        for name, rows in tensors.items():
+            if name not in self.files:
+                with said(self.folder):
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    self.files[name] = self.stack.enter_context(tempfile.TemporaryFile(dir=self.folder))
+                self.dtype[name], self.shape[name] = DTYPES[str(rows.dtype)], [0, *rows.shape[1:]]
+            if [DTYPES[str(rows.dtype)], *rows.shape[1:]] != [self.dtype[name], *self.shape[name][1:]]:
+                raise ValueError(f"rows of {name} are {rows.dtype} {rows.shape[1:]}, not as those before")
+            self.shape[name][0] += len(rows)
+            with said(self.folder):
+                self.files[name].write(np.ascontiguousarray(rows).data)
+
+    def joined(self, words: dict[str, str]) -> Iterator[bytes]:
+        """The bytes of one safetensors file, a piece at a time."""
+        names = sorted(self.files, key=lambda name: (list(DTYPES.values()).index(self.dtype[name]), name))
+        header: dict[str, object] = {"__metadata__": words} if words else {}
+        end = 0
+        for name in names:
+            start, end = end, end + self.files[name].tell()
+            about = {"dtype": self.dtype[name], "shape": self.shape[name]}
+            header[name] = about | {"data_offsets": [start, end]}
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        text += b" " * (-len(text) % 8)
+        yield len(text).to_bytes(8, "little") + text
+        for name in names:
+            self.files[name].seek(0)
+            while piece := self.files[name].read(PIECE):
+                yield piece
+
+
+def opened(
+    name: str, key: str, make: Callable[[Rows], dict[str, str]], framework: str = "numpy"
+) -> safe_open:
+    """The file of this name and key; where it is absent or damaged it is made.
+
+    Args:
+        key: see `depends`.
+        make: appends rows, and gives words about them.
+        framework: of the tensors, numpy or pt.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    path = REPOSITORY / scratch() / "cache" / f"{name}.{key}.safetensors"
+    while True:
+        with suppress(OSError):
+            os.utime(path)  # it is in use
+        with suppress(FileNotFoundError, SafetensorError):
+            return safe_open(path, framework)
+        with ExitStack() as stack:
+            rows = Rows(path.parent, stack)
+            words = make(rows)
+            write_whole(path, rows.joined(words))  # two processes write the same bytes
+        for old in path.parent.glob("*.safetensors*"):
+            with suppress(OSError):
+                if old.stat().st_mtime < time.time() - WEEK:
+                    old.unlink()
 
 
 class Store:
-    """The clips of one file that `keep` wrote; each is read from the file when it is asked for."""
+    """The clips of a dataset; each is read from the kept file when it is asked for."""
 
-    def __init__(self, path: Path) -> None:
-        self.file = safe_open(path, "numpy")
-        about = self.file.metadata()
+    def __init__(self, file: safe_open) -> None:
+        about = file.metadata()
         self.damaged = json.loads(about["damaged"])  # a sentence a file that could not be read
         self.rows = json.loads(about["rows"])  # label, subject, camera, name
-        self.first = self.file.get_tensor("first")  # of each clip, and N
-        self.skeleton, self.visible = self.file.get_slice("skeleton"), self.file.get_slice("visible")
-
-    def __len__(self) -> int:
-        return len(self.rows)
+        self.numbers = json.loads(about["numbers"])  # a fingerprint of each clip's coordinates
+        self.first = file.get_tensor("first")  # of each clip, and the number of all frames
+        self.skeleton, self.visible = file.get_slice("skeleton"), file.get_slice("visible")
 
     def __getitem__(self, index: int) -> Clip:
-        if not 0 <= index < len(self):
-            raise IndexError(f"clip {index} of {len(self)}")
+        if not 0 <= index < len(self.rows):
+            raise IndexError(f"clip {index} of {len(self.rows)}")
         frames = slice(int(self.first[index]), int(self.first[index + 1]))
         return Clip(self.skeleton[frames], self.visible[frames], *self.rows[index])
 
 
-def keep(
-    name: str,
-    files: Sequence[Path],
-    parse: Callable[[Path], Clip],
-    strict: bool = True,
-    cache: str | Path | None = None,
-) -> Store:
+def parsed(name: str, files: Sequence[Path], parse: Callable[[Path], Clip], strict: bool = True) -> Store:
     """The clips of `files`, parsed now or by an earlier call.
 
     Args:
-        name: of the file.
+        name: of the dataset.
         parse: reads one file.
         strict: a damaged file is an error; else it is left out and named in `Store.damaged`.
-        cache: folder of the file; default `results/quick/cache`.
 
     Raises:
         DamagedClip: a damaged file, if strict.
+        FileNotFoundError: none of the files can be read.
     """
-    code = [Path(sys.modules[parse.__module__].__file__), Path(clips.__file__), Path(skeleton.__file__)]
-    stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path in files for stat in [path.stat()]]
-    source = fingerprint([*(path.read_bytes() for path in code), json.dumps(stats).encode()])
-    stem = f"{name}.{fingerprint(os.path.commonpath(files).encode())}"
-    path = Path(cache or REPOSITORY / scratch() / "cache") / f"{stem}.{source}.safetensors"
-    if not path.is_file():
-        parsed = list(read_all(files, parse))
-        damaged = [str(error) for error in parsed if isinstance(error, DamagedClip)]
-        whole = [clip for clip in parsed if isinstance(clip, Clip)]
-        if not whole:
+
+    def make(rows: Rows) -> dict[str, str]:
+        damaged, about, numbers, first = [], [], [], [0]
+        for clip in read_all(files, parse):
+            if isinstance(clip, DamagedClip):
+                damaged.append(str(clip))
+                continue
+            rows.append(skeleton=clip.skeleton, visible=clip.visible)
+            about.append(clip[2:])
+            numbers.append(fingerprint(clip.skeleton.tobytes()))
+            first.append(first[-1] + len(clip.skeleton))
+        if not about:
             raise FileNotFoundError(
                 f"none of the {len(files)} files of {name} can be read; the first: {damaged[0]}"
             )
-        tensors = {
-            "skeleton": np.concatenate([clip.skeleton for clip in whole]),
-            "visible": np.concatenate([clip.visible for clip in whole]),
-            "first": np.cumsum([0, *(len(clip.skeleton) for clip in whole)]),
+        rows.append(first=np.array(first))
+        return {
+            key: json.dumps(value)
+            for key, value in (("damaged", damaged), ("rows", about), ("numbers", numbers))
         }
-        about = {"damaged": json.dumps(damaged), "rows": json.dumps([clip[2:] for clip in whole])}
-        write_whole(path, save(tensors, about))  # two processes write the same bytes
-    store = Store(path)
-    for old in set(path.parent.glob(f"{stem}.*.safetensors")) - {path}:
-        old.unlink(missing_ok=True)
+
+    key = depends(files, parse.__module__, __name__)
+    store = Store(opened(f"clips-{name}", key, make))
     if strict and store.damaged:
         raise DamagedClip(store.damaged[0])
     return store

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from companion.files import fingerprint
-from companion.formats.mnist import read_mnist
+from companion.formats import mnist
 
 SOURCES = ("digits", "mnist")
 PROTOCOLS = {  # side of the canvas, patches of clutter
@@ -74,7 +74,7 @@ def check(source: str, root: str | Path | None = None) -> str:
     """
     if source == "digits":
         return f"complete, {len(read_digits()[0])} digits inside scikit-learn"
-    train, test = (len(read_mnist(root, part)[0]) for part in (True, False))
+    train, test = (len(mnist.read(root, part)[0]) for part in (True, False))
     return f"complete, {train} training and {test} test images"
 
 
@@ -116,10 +116,11 @@ class Digits(Dataset):
         known("protocol", protocol, PROTOCOLS)
         known("split", split, SPLITS[source])
         train, first, last = SPLITS[source][split]
-        images, labels = read_mnist(root, train) if source == "mnist" else read_digits()
+        images, labels = mnist.read(root, train) if source == "mnist" else read_digits()
         self.images = images[first:last]
         self.labels = torch.from_numpy(labels[first:last].astype(np.int64))
         self.boxes = ink_boxes(self.images)
+        self.units = [str(index) for index in range(first, last)]  # of the images in the source
         self.side, self.clutter = PROTOCOLS[protocol]
         self.seed = (seed, list(SPLITS[source]).index(split))
         self.fingerprint = fingerprint([self.images.tobytes(), labels[first:last].tobytes()])

@@ -1,36 +1,34 @@
 """Crops around the hands of people, beside their skeletons: NTU's videos, real or simulated.
 
-The crops of all frames are cut once and kept in one memory-mapped file, which is made anew when the release
-or the code that cuts changes; what a network at rest sees of them likewise.
+The crops of all frames are cut once and kept in one memory-mapped file, and what a network at rest sees of
+them likewise, see `companion.datasets.cache`.
 
 Letters: B clips of a batch, T frames, M bodies, K = 2 M hands (left and right of the first, ...), S the side
 of a crop in samples, N frames of all clips together.
 """
 
-import json
 import os
-import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from companion import media
+from companion.code import semantics
+from companion.datasets import cache, sources
 from companion.datasets.skeletons import Skeletons
-from companion.files import REPOSITORY, fingerprint, scratch, write_whole
-from companion.formats import ntu
+from companion.files import fingerprint
+from companion.formats import ntu, simulated
 from companion.formats.clips import DamagedClip
 from companion.ops.crop import cut
-from companion.simulator import release
 
 HANDS = ntu.TREE.index("hand_left"), ntu.TREE.index("hand_right")
 
@@ -53,7 +51,7 @@ class Hands(Dataset):
     Args:
         source: simulated or ntu.
         split, protocol, fold, seed, strict: as of `Skeletons`, as are the `drawn` options.
-        root: the folder that contains `ntu`; default $COMPANION_DATA.
+        root: the folder that contains `ntu`; default $COMPANION_DATA, but for simulated none.
         crop: width of the square around a hand, in pixels of the full 1920 x 1080.
         side: S.
         every: of how many frames one is cut; the sequences then show the nearest ones.
@@ -84,17 +82,14 @@ class Hands(Dataset):
         limit: int = 4 << 30,
         **drawn: object,
     ) -> None:
-        if source == "simulated" and root is None:
-            raise ValueError("of which release? pass root, the folder that contains its ntu")
         for name in ("mirror", "swap"):
             if drawn.get(name):
                 raise ValueError(f"{name} turns poses into others, but not crops; leave it out")
         self.body = Skeletons(source, split, protocol, fold, seed, root, strict=strict, **drawn)
-        files = ntu.files(root)
-        about = release.manifest(files)
+        _, files, about = sources.find(source, root)
         if at not in ("hands", "evidence") or (at == "evidence" and not about):
             raise ValueError(f"at is {at!r}; choose hands, or evidence of a simulated release")
-        store = keep(files, limit, crop=crop, side=side, every=every, at=at)
+        store = cuts(files, limit, crop=crop, side=side, every=every, at=at)
         self.damaged = list(dict.fromkeys([*self.body.damaged, *store.damaged.values()]))
         if store.damaged:
             if strict:
@@ -103,6 +98,7 @@ class Hands(Dataset):
         place = {path.stem: n for n, path in enumerate(files)}
         self.kept = torch.tensor([i for i, name in enumerate(self.body.names) if name not in store.damaged])
         self.names = [self.body.names[i] for i in self.kept]
+        self.units = [self.body.units[i] for i in self.kept]
         self.paths = [files[place[name]] for name in self.names]
         number = torch.tensor([place[name] for name in self.names])
         self.first, self.crops, self.centres = store.first[number], store.crops, store.centres
@@ -116,8 +112,8 @@ class Hands(Dataset):
             self.truth = [self.body.truth[i] for i in self.kept]
             self.know()
         cut_from = [self.body.fingerprint, *self.names, str((crop, side, every, at))]
-        cut_from.append(about["fingerprint"] if about else store.source)
-        self.source, self.stem = store.source, f"{protocol}-{store.stem}"
+        cut_from.append(about["fingerprint"] if about else sources.data_fingerprint(source, root))
+        self.key = store.key
         self.fingerprint = fingerprint([word.encode() for word in cut_from])
 
     def __len__(self) -> int:
@@ -128,19 +124,30 @@ class Hands(Dataset):
         self.body.set_epoch(epoch)
 
     @torch.no_grad()
-    def see(self, net: nn.Module) -> None:
+    def see(self, net: nn.Module, device: str | torch.device = "cpu") -> None:
         """From now on give what a network at rest sees of the crops instead of the crops.
 
         Args:
             net: `net.see` takes crops n K 3 S S to features n K D.
+            device: where it is computed; afterwards the network is where it was.
         """
-        weights = [value.numpy().tobytes() for value in net.state_dict().values()]
+        device = torch.device(device)
+        weights = fingerprint([value.cpu().numpy().tobytes() for value in net.state_dict().values()])
+        module = type(net).__module__
+        code = [module] if module.startswith("companion.") else []
+        key = cache.depends([], *code, crops=self.key, weights=weights, device=device.type)
 
-        def make() -> tuple[dict[str, Tensor], dict[str, str]]:
-            return {"seen": torch.cat([net.see(part) for part in self.crops.split(1000)])}, {}
+        def make(rows: cache.Rows) -> dict[str, str]:
+            home = next((value.device for value in net.parameters()), device)
+            net.to(device)
+            try:
+                for part in self.crops.split(1000):
+                    rows.append(seen=net.see(part.to(device)).cpu().numpy())
+            finally:
+                net.to(home)
+            return {}
 
-        source = fingerprint([self.source.encode(), *weights])
-        self.crops = cached(f"seen-{self.stem}", source, make)[0]["seen"]
+        self.crops = cache.opened("seen", key, make, "pt").get_tensor("seen")
 
     def __getitems__(self, indices: Sequence[int]) -> Clips:
         i = torch.as_tensor(indices)
@@ -208,67 +215,52 @@ class Store(NamedTuple):
     centres: Float[Tensor, "N K 2"]  # in pixels of 1920 x 1080, infinite where there is nothing to cut
     first: Int[Tensor, " n"]  # frame of each clip
     damaged: dict[str, str]  # clip -> what is wrong with it
-    stem: str  # says of which release, and how it was cut
-    source: str  # fingerprint of files and code
+    key: str  # fingerprint of files and code
 
 
-def keep(files: Sequence[Path], limit: int, **cuts: int | str) -> Store:
+def cuts(files: Sequence[Path], limit: int, **how: int | str) -> Store:
     """The crops of all clips, cut now or by an earlier call.
 
     Args:
-        cuts: how, see `crops_of`.
+        how: see `crops_of`.
+
+    Raises:
+        ValueError: they take more than the limit.
+        FileNotFoundError: no clip has a video.
     """
-    code = (__file__, ntu.__file__, media.__file__, sys.modules[cut.__module__].__file__)
     both = [other for path in files for other in (path, ntu.video(path)) if other.is_file()]
-    stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path in both for stat in [path.stat()]]
-    source = fingerprint([*(Path(path).read_bytes() for path in code), json.dumps([stats, cuts]).encode()])
-    stem = "-".join(map(str, [*cuts.values(), fingerprint(os.path.commonpath(files).encode())]))
+    code = semantics(__file__)  # of all that this file imports, only what cuts
+    key = cache.depends(both, ntu.__name__, cache.__name__, cut.__module__, code=code, how=how)
 
-    def make() -> tuple[dict[str, Tensor], dict[str, str]]:
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            found, taken = [], 0
-            for part in pool.map(partial(crops_of, **cuts), files):
-                found.append(part)
-                taken += 0 if isinstance(part, str) else part[0].nbytes
-                if taken > limit:
-                    pool.shutdown(cancel_futures=True)
-                    raise ValueError(
-                        f"the crops of {len(found)} of {len(files)} clips take {taken / 2**30:.1f} GiB;"
-                        " choose a smaller side, cut fewer frames (every), or a larger limit"
-                    )
-        whole = [part for part in found if not isinstance(part, str)]
-        if not whole:
-            raise FileNotFoundError(f"none of the {len(files)} clips has a video; the first: {found[0]}")
-        lengths = [0 if isinstance(part, str) else len(part[0]) for part in found]
-        tensors = {
-            "crops": torch.cat([crops for crops, _ in whole]),
-            "centres": torch.cat([centres for _, centres in whole]),
-            "first": torch.tensor(lengths).cumsum(0) - torch.tensor(lengths),
-        }
-        return tensors, {
-            file.stem: part for file, part in zip(files, found, strict=True) if isinstance(part, str)
-        }
+    def make(rows: cache.Rows) -> dict[str, str]:
+        first, taken, damaged, threads = [0], 0, {}, len(os.sched_getaffinity(0))
+        with ThreadPoolExecutor(threads) as pool:
+            for at in range(0, len(files), 4 * threads):  # so few are in the memory at once
+                some = files[at : at + 4 * threads]
+                for path, part in zip(some, pool.map(partial(crops_of, **how), some), strict=True):
+                    if isinstance(part, str):
+                        damaged[path.stem] = part
+                        first.append(first[-1])
+                        continue
+                    crops, centres = (tensor.numpy() for tensor in part)
+                    rows.append(crops=crops, centres=centres)
+                    first.append(first[-1] + len(crops))
+                    taken += crops.nbytes
+                    if taken > limit:
+                        raise ValueError(
+                            f"the crops of {len(first) - 1} of {len(files)} clips take"
+                            f" {taken / 2**30:.1f} GiB; choose a smaller side, cut fewer frames (every),"
+                            " or a larger limit"
+                        )
+        if len(damaged) == len(files):
+            raise FileNotFoundError(
+                f"none of the {len(files)} clips has a video; the first: {damaged[files[0].stem]}"
+            )
+        rows.append(first=np.array(first[:-1]))
+        return damaged
 
-    tensors, damaged = cached(stem, source, make)
-    return Store(**tensors, damaged=damaged, stem=stem, source=source)
-
-
-def cached(
-    stem: str, source: str, make: Callable[[], tuple[dict[str, Tensor], dict[str, str]]]
-) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors, and words about them, from a file of this machine; the file is made where it is absent.
-
-    Args:
-        source: fingerprint of all that they depend on; files of the same stem and another one are removed.
-    """
-    path = REPOSITORY / scratch() / "cache" / f"{stem}.{source}.safetensors"
-    if not path.is_file():
-        tensors, words = make()
-        write_whole(path, save(tensors, words))
-    for old in set(path.parent.glob(f"{stem}.*.safetensors")) - {path}:
-        old.unlink(missing_ok=True)
-    with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    file = cache.opened("crops", key, make, "pt")
+    return Store(*map(file.get_tensor, ("crops", "centres", "first")), file.metadata() or {}, key)
 
 
 def crops_of(
@@ -287,7 +279,7 @@ def crops_of(
             torch.from_numpy(array[::every, :, HANDS]).flatten(1, 2) for array in (places, given)
         )
     else:
-        centres, seen = (x[::every, None] for x in evidence(release.truth(path)))
+        centres, seen = (x[::every, None] for x in evidence(simulated.truth(path)))
         centres = scale * centres
     corner = torch.tensor([crop / 2, crop / 2])
     boxes = torch.cat([centres - corner, centres + corner], -1) / scale

@@ -38,6 +38,11 @@ class Scenes(NamedTuple):
         return self.boxes.isfinite().all(1)
 
     @property
+    def units(self) -> list[str]:
+        """Of each image its number."""
+        return [str(index) for index in range(len(self.images))]
+
+    @property
     def fingerprint(self) -> str:
         """Of images and truth."""
         return fingerprint([field.numpy().tobytes() for field in self])

@@ -1,7 +1,4 @@
-"""Skeleton clips of any of the datasets, by one door, as batches of equally long sequences.
-
-    simulated   written by `companion.simulator` in NTU's format, where no root is given
-    ntu, sbu, nucla, msr_daily      the real ones
+"""Skeleton clips of any of the sources, by one door, as batches of equally long sequences.
 
 What a network is to learn from is drawn anew for each epoch, from a NumPy seed: the part of the clip, its
 speed, the direction of view, the proportions of the body, and which joints are missing.
@@ -11,7 +8,6 @@ Letters: B clips of a batch, T frames, M bodies, J joints, N frames of all clips
 
 import warnings
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,17 +17,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from companion.datasets import cache
+from companion.datasets import cache, sources
 from companion.files import fingerprint
+from companion.formats import simulated
 from companion.ops import pose
 
-SOURCES = {
-    "simulated": "ntu",
-    "ntu": "ntu",
-    "sbu": "sbu",
-    "nucla": "nucla",
-    "msr_daily": "msr_daily",
-}  # readers
 SPLITS = ("train", "test", "fit", "validation")  # train is fit and validation together
 
 
@@ -49,13 +39,13 @@ class Skeletons(Dataset):
     """One side of a protocol.
 
     Args:
-        source: one of `SOURCES`.
+        source: one of `sources.SKELETONS`.
         split: train or test; or fit and validation, two parts of train that share no unit by which the
             protocol splits (fold, view, camera, subject). Whatever is chosen is chosen there.
         protocol: one of the dataset's.
         fold: of the protocol.
         seed: of what is drawn for each epoch.
-        root: the folder that contains the dataset's folder; default $COMPANION_DATA.
+        root: the folder that contains the dataset's folder; default $COMPANION_DATA, but for simulated none.
         strict: a damaged file is an error; else it is left out with a warning, and named in `damaged`.
         layout: another source, whose joints alone are kept, in its order; J is then theirs.
         frames: T.
@@ -67,12 +57,13 @@ class Skeletons(Dataset):
         hide: probability of each joint to be missing in it.
         mirror, swap: exchange left and right, or the two bodies where both are seen, of every other one.
 
-    A test or validation clip that holds the very numbers of a clip of another side is left out; `copies`
-    counts them.
+    A test or validation clip that holds the very numbers of a clip of another side is left out; in strict
+    protocols all clips are tested, and what equals one of them does not train. `copies` counts what is left
+    out. `units` are what statements about a test resample, see `SkeletonFormat.unit`.
 
     Raises:
         ValueError: an unknown source, split, protocol or fold.
-        FileNotFoundError, DamagedClip: see `clips.find` and `cache.keep`.
+        FileNotFoundError, DamagedClip: see `sources.find` and `cache.parsed`.
     """
 
     def __init__(
@@ -96,68 +87,62 @@ class Skeletons(Dataset):
         mirror: bool = False,
         swap: bool = False,
     ) -> None:
-        layout = layout or source
-        asked = (("source", source, SOURCES), ("layout", layout, SOURCES), ("split", split, SPLITS))
-        for what, value, known in asked:
-            if value not in known:
-                raise ValueError(f"unknown {what} {value!r}; choose one of {', '.join(known)}")
-        data = import_module(f"companion.formats.{SOURCES[source]}")  # a record names only this reader
-        if protocol not in data.PROTOCOLS:
+        data = sources.skeletons(source)
+        self.tree = sources.skeletons(layout or source).tree
+        if split not in SPLITS:
+            raise ValueError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
+        if protocol not in data.protocols:
             raise ValueError(
-                f"unknown protocol {protocol!r} of {source}; choose one of {', '.join(data.PROTOCOLS)}"
+                f"unknown protocol {protocol!r} of {source}; choose one of {', '.join(data.protocols)}"
             )
-        if fold not in range(data.PROTOCOLS[protocol]):
+        if fold not in range(data.protocols[protocol]):
             raise ValueError(
-                f"unknown fold {fold!r} of {protocol}; choose one of 0 to {data.PROTOCOLS[protocol] - 1}"
+                f"unknown fold {fold!r} of {protocol}; choose one of 0 to {data.protocols[protocol] - 1}"
             )
         if frames < 1:
             raise ValueError(f"frames is {frames}; a sequence needs at least one")
-        if SOURCES[source] == "ntu":
-            from companion.simulator import release
-
-            inside = source == "simulated" and root is None
-            files = data.files(release.stored(release.SKELETONS) if inside else root)
-            about = release.manifest(files)
-            if (about is not None) != (source == "simulated"):
-                kind = "simulated" if about else "not simulated"
-                raise ValueError(f"the clips in {files[0].parent} are {kind}; choose another source or root")
-        else:
-            files, about = data.files(root), None
-        store = cache.keep(source, files, data.parse, strict)
+        _, files, about = sources.find(source, root)
+        store = cache.parsed(source, files, data.parse, strict)
         if store.damaged:
             warnings.warn(f"{source}: {len(store.damaged)} damaged files are left out", stacklevel=2)
         self.damaged = store.damaged
-        self.tree = import_module(f"companion.formats.{SOURCES[layout]}").TREE
-        self.middle, self.measured = self.tree.middle, len(data.TREE)
-        self.taken = self.tree.found_in(data.TREE)
+        self.middle, self.measured = self.tree.middle, len(data.tree)
+        self.taken = self.tree.found_in(data.tree)
         self.shoulders = self.tree.index("shoulder_right"), self.tree.index("shoulder_left")
         self.spine = self.middle, self.tree.parents[self.shoulders[0]]
         label, subject, camera, names = (np.array(column) for column in zip(*store.rows, strict=True))
-        self.classes = data.CLASSES
+        self.classes = data.classes
         if about:  # of NTU's actions some
             self.classes = tuple(about["actions"].values())
             label = np.searchsorted([int(number) - 1 for number in about["actions"]], label)
         tested, unit = data.split(subject, camera, protocol, fold)
         units = np.roll(np.unique(unit[~tested]), -fold)  # of SBU the fold before the tested one validates
         held = np.isin(unit, units[-max(1, len(units) // 5) :])
-        chosen = {"train": ~tested, "test": tested, "fit": ~tested & ~held, "validation": ~tested & held}
+        sides = {"train": ~tested, "test": tested, "fit": ~tested & ~held, "validation": ~tested & held}
+        chosen, all_tested = sides[split], protocol in data.strict
+        others = {  # whose numbers a clip of this side must not hold
+            "train": tested & all_tested,
+            "fit": tested & all_tested,
+            "validation": ~chosen,
+            "test": ~tested & (not all_tested),
+        }[split]
+        numbers = np.array(store.numbers)
+        copies = chosen & np.isin(numbers, numbers[others])
         self.training = split in ("train", "fit")
-        others = np.zeros_like(tested) if self.training else ~chosen[split]
-        other = {fingerprint(store[i].skeleton.tobytes()) for i in np.flatnonzero(others).tolist()}
-        found = {i: store[i] for i in np.flatnonzero(chosen[split]).tolist()}
-        kept = [i for i, clip in found.items() if fingerprint(clip.skeleton.tobytes()) not in other]
+        kept = np.flatnonzero(chosen & ~copies).tolist()
         if not kept:
             raise ValueError(f"{protocol} of {source} has no {split} clip under {files[0].parent}")
-        chosen_clips, self.copies = [found[i] for i in kept], len(found) - len(kept)
-        self.names, self.unit = names[kept].tolist(), unit[kept]
+        clips, self.copies = [store[i] for i in kept], int(copies.sum())
+        self.names = names[kept].tolist()
+        self.units = [data.unit(name) for name in self.names]
         self.label = torch.from_numpy(label[kept].astype(np.int64))
-        self.lengths = torch.tensor([len(clip.skeleton) for clip in chosen_clips])
+        self.lengths = torch.tensor([len(clip.skeleton) for clip in clips])
         self.first = self.lengths.cumsum(0) - self.lengths
         paths = {path.stem: path for path in files} if about else {}
-        self.truth = [release.truth(paths[name]) for name in self.names] if about else None
-        self.bodies = max(len(clip["joints"]) for clip in self.truth) if about else data.BODIES
-        skeletons = np.concatenate([clip.skeleton[:, : self.bodies] for clip in chosen_clips])
-        visible = np.concatenate([clip.visible[:, : self.bodies] for clip in chosen_clips])
+        self.truth = [simulated.truth(paths[name]) for name in self.names] if about else None
+        self.bodies = max(len(clip["joints"]) for clip in self.truth) if about else data.bodies
+        skeletons = np.concatenate([clip.skeleton[:, : self.bodies] for clip in clips])
+        visible = np.concatenate([clip.visible[:, : self.bodies] for clip in clips])
         self.poses, self.seen = (torch.from_numpy(a[:, :, self.taken]) for a in (skeletons, visible))
         self.frames, self.still, self.facing = frames, still, face
         self.part, self.turn, self.stretch, self.hide = part, turn, stretch, hide

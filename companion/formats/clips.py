@@ -1,10 +1,11 @@
-"""What every skeleton dataset gives: clips, or what is wrong with a file.
+"""What every skeleton dataset is on disk, and gives: clips, or what is wrong with a file.
 
 Letters: T frames, M bodies, J joints.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from companion.files import DamagedFile
+from companion.skeleton import Skeleton
 
 
 class Clip(NamedTuple):
@@ -26,6 +28,43 @@ class Clip(NamedTuple):
 
 
 DamagedClip = DamagedFile  # a file that is no clip of its dataset
+
+
+@dataclass(frozen=True)
+class SkeletonFormat:
+    """A dataset of skeleton clips, as it lies on disk.
+
+    Args:
+        name: of the dataset.
+        tree: its joints.
+        classes: names, in the order of the labels.
+        protocols: name -> number of folds.
+        bodies: of a clip at most.
+        clips: of the official release.
+        where: it is to be had.
+        files: the dataset's files under a root, default $COMPANION_DATA.
+        parse: the clip of one file.
+        split: of each clip's subject and camera, a protocol and a fold: which clips are tested, the others
+            train; and the unit (fold, view, camera, subject) by which the protocol splits.
+        unit: of a clip's name, the unit of the test set that statements about a test resample: clips that
+            show one performance, or one person, are not independent.
+        strict: the protocols that test all clips: what holds the numbers of a tested clip does not train.
+        beside: the files' companions that also tell one copy from another, by name and size.
+    """
+
+    name: str
+    tree: Skeleton
+    classes: tuple[str, ...]
+    protocols: Mapping[str, int]
+    bodies: int
+    clips: int
+    where: str
+    files: Callable[[str | Path | None], list[Path]]
+    parse: Callable[[Path], Clip]
+    split: Callable[[np.ndarray, np.ndarray, str, int], tuple[np.ndarray, np.ndarray]]
+    unit: Callable[[str], str]
+    strict: frozenset[str] = frozenset()
+    beside: Callable[[list[Path]], list[Path]] = lambda files: []
 
 
 def find(root: str | Path | None, folder: str, pattern: str) -> list[Path]:

@@ -1,42 +1,67 @@
-"""MNIST (LeCun, Bottou, Bengio, Haffner, 1998): the four idx files under `root/MNIST/raw`."""
+"""MNIST (LeCun, Bottou, Bengio, Haffner, 1998): the four unpacked idx files under `root/MNIST/raw`."""
 
 import os
 from pathlib import Path
 
 import numpy as np
 
+NAMES = (
+    *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    *("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+)
 
-def mnist_file(root: str | Path | None, name: str) -> np.ndarray:
-    """One idx file of MNIST under `root/MNIST/raw` (default root: $COMPANION_DATA)."""
-    from torchvision.datasets.mnist import read_image_file, read_label_file
 
+def files(root: str | Path | None = None) -> list[Path]:
+    """The four files under a root, default $COMPANION_DATA.
+
+    Raises:
+        FileNotFoundError: no root, or one of them is missing.
+    """
     root = root or os.environ.get("COMPANION_DATA")
     if root is None:
         raise FileNotFoundError(
             "no data folder: pass root or set COMPANION_DATA to the folder that contains MNIST/raw"
         )
-    path = Path(root) / "MNIST" / "raw" / name
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no file {path}; root must contain MNIST/raw with the four unpacked idx files"
-        )
+    paths = [Path(root) / "MNIST" / "raw" / name for name in NAMES]
+    for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"no file {path}; root must contain MNIST/raw with the four unpacked idx files"
+            )
+    return paths
+
+
+def parse(path: Path) -> np.ndarray:
+    """One idx file: images n 28 28 or labels n, uint8.
+
+    Raises:
+        ValueError: it is not whole, or still compressed.
+    """
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    with path.open("rb") as file:
+        if file.read(2) == b"\x1f\x8b":
+            raise ValueError(f"{path} is still compressed; unpack it with gunzip")
     try:
-        return (read_image_file if "images" in name else read_label_file)(str(path)).numpy()
+        return (read_image_file if "images" in path.name else read_label_file)(str(path)).numpy()
     except Exception as error:
         raise ValueError(
             f"{path} is not a whole idx file ({error or type(error).__name__}); download it again"
         ) from None
 
 
-def read_mnist(root: str | Path | None, train: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Images n 28 28 and labels n, uint8."""
-    part = "train" if train else "t10k"
-    images = mnist_file(root, f"{part}-images-idx3-ubyte")
-    labels = mnist_file(root, f"{part}-labels-idx1-ubyte")
+def read(root: str | Path | None, train: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Images n 28 28 and labels n, uint8, of the training or the test files.
+
+    Raises:
+        OSError, ValueError: a file is missing or not whole; the sentence names it.
+    """
+    paths = files(root)
+    images, labels = map(parse, paths[:2] if train else paths[2:])
     want = 60_000 if train else 10_000
     if len(images) != want or len(labels) != want:
         raise ValueError(
-            f"MNIST/raw under {root} has {len(images)} {part} images and {len(labels)} labels"
-            f" instead of {want}; download it again"
+            f"{paths[0].parent} has {len(images)} {'training' if train else 'test'} images and {len(labels)}"
+            f" labels instead of {want}; download it again"
         )
     return images, labels

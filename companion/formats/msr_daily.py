@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from companion.formats.clips import Clip, DamagedClip, find, make
+from companion.formats.clips import Clip, DamagedClip, SkeletonFormat, find, make
 from companion.skeleton import KINECT_V1 as TREE
 
 CLASSES = (
@@ -20,10 +20,7 @@ CLASSES = (
     *("walk", "play guitar", "stand up", "sit down"),
 )
 NAME = re.compile(r"a(0[1-9]|1[0-6])_s(0[1-9]|10)_e(0[12])_skeleton")
-CLIPS = 320
-WHERE = "https://sites.google.com/view/wanqingli/data-sets/msr-dailyactivity3d"
 TRAIN_SUBJECTS = (1, 3, 5, 7, 9)
-PROTOCOLS = {"subjects_odd": 1}
 J, BODIES = len(TREE), 2
 
 
@@ -90,3 +87,23 @@ def split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which clips are tested, the others train; and its subject."""
     return ~np.isin(subject, TRAIN_SUBJECTS), subject
+
+
+def unit(name: str) -> str:
+    """The subject of a clip."""
+    return name.split("_")[1]
+
+
+FORMAT = SkeletonFormat(
+    name="msr_daily",
+    tree=TREE,
+    classes=CLASSES,
+    protocols={"subjects_odd": 1},
+    bodies=BODIES,
+    clips=320,
+    where="https://sites.google.com/view/wanqingli/data-sets/msr-dailyactivity3d",
+    files=files,
+    parse=parse,
+    split=split,
+    unit=unit,
+)

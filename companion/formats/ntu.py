@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numba import njit
 
-from companion.formats.clips import Clip, DamagedClip, find, make
+from companion.formats.clips import Clip, DamagedClip, SkeletonFormat, find, make
 from companion.media import video_length
 from companion.skeleton import KINECT_V2 as TREE
 
@@ -29,12 +29,9 @@ BODIES = 2  # kept of each clip
 ROW = BODY_FIELDS + J * FIELDS  # numbers of one body in one frame, without id and number of joints
 NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 CLASSES = tuple(f"A{number:03}" for number in range(1, 61))
-CLIPS = 56_880
 MISSING = "NTU_RGBD_samples_with_missing_skeletons.txt"
-WHERE = "https://rose1.ntu.edu.sg/dataset/actionRecognition/"
 TRAIN_SUBJECTS = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
 TRAIN_CAMERAS = (2, 3)
-PROTOCOLS = {"cross_subject": 1, "cross_view": 1}
 ENDS, COUNT, JOINTS, GOES_ON = 1, 2, 3, 4
 FAULTS = {
     ENDS: "the file ends too early",
@@ -157,6 +154,8 @@ def walk(text, frame, body, values, slow):
 def read_skeleton(path: str | Path) -> Bodies:
     """One `.skeleton` file.
 
+    A joint that is not tracked may have no place; it then is where the body's other joints are on average.
+
     Raises:
         DamagedClip: it is no whole skeleton file; the sentence names file and line.
     """
@@ -179,12 +178,18 @@ def read_skeleton(path: str | Path) -> Bodies:
             values[row, column] = float(word)
         except ValueError:
             raise damaged(start, f"{word!r} is no number") from None
-        field = (column - BODY_FIELDS) % FIELDS
-        if column >= BODY_FIELDS and field < 3 and not math.isfinite(values[row, column]):
-            raise damaged(start, f"the {'xyz'[field]} of a joint is {word}")
     if not frames:
         raise DamagedClip(f"{path}, line 1: the clip has no frames; download it again")
     state, joints = values[:rows, :BODY_FIELDS], values[:rows, BODY_FIELDS:].reshape(rows, J, FIELDS)
+    for row, column, start, end in slow[:left].tolist():
+        joint, field = divmod(column - BODY_FIELDS, FIELDS)
+        if joint < 0 or field >= 3 or math.isfinite(values[row, column]):
+            continue
+        if joints[row, joint, STATE] != 0:
+            raise damaged(start, f"the {'xyz'[field]} of a joint is {text[start:end].decode('latin-1')}")
+        others = joints[row, :, field]
+        others = others[np.isfinite(others)]
+        joints[row, joint, field] = others.mean() if len(others) else 0
     return Bodies(frames, frame[:rows], body[:rows], state, joints)
 
 
@@ -345,3 +350,24 @@ def split(
     """Which clips are tested, the others train; and its subject or camera."""
     unit, train = (camera, TRAIN_CAMERAS) if protocol == "cross_view" else (subject, TRAIN_SUBJECTS)
     return ~np.isin(unit, train), unit
+
+
+def unit(name: str) -> str:
+    """The performance of a clip: its name without the camera."""
+    return name[:4] + name[8:]
+
+
+FORMAT = SkeletonFormat(
+    name="ntu",
+    tree=TREE,
+    classes=CLASSES,
+    protocols={"cross_subject": 1, "cross_view": 1},
+    bodies=BODIES,
+    clips=56_880,
+    where="https://rose1.ntu.edu.sg/dataset/actionRecognition/",
+    files=files,
+    parse=parse,
+    split=split,
+    unit=unit,
+    beside=lambda files: [path for path in map(video, files) if path.is_file()],
+)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from companion.formats.clips import Clip, DamagedClip, find, make
+from companion.formats.clips import Clip, DamagedClip, SkeletonFormat, find, make
 from companion.skeleton import OPENNI as TREE
 
 CLASSES = (
@@ -36,10 +36,6 @@ FOLDS = (
     (4, 6, 8, 11),
     (12, 13, 14, 17, 18),
 )  # of SETS, from 1
-CLIPS = 282
-PROTOCOLS = {"five_folds": len(FOLDS)}
-BODIES = 2
-WHERE = "https://www3.cs.stonybrook.edu/~kyun/research/kinect_interaction/index.html"
 NUMBERS = 1 + 2 * len(TREE) * 3
 
 
@@ -54,7 +50,7 @@ def parse(path: Path) -> Clip:
     if pair not in SETS or not re.fullmatch(r"0[1-8]", action):
         raise DamagedClip(f"{path}: not a set and a class of SBU, sXXsYY/01 to 08; remove it")
     rows = []
-    for line, text in enumerate(path.read_text(encoding="latin-1").splitlines(), 1):
+    for line, text in enumerate(path.read_text(encoding="latin-1").rstrip().splitlines(), 1):
         words = text.rstrip(", \t").split(",")
         if len(words) != NUMBERS:
             raise DamagedClip(f"{path}, line {line}: {len(words)} numbers, not {NUMBERS}; download it again")
@@ -82,3 +78,18 @@ def split(
     of_set = {number: fold for fold, numbers in enumerate(FOLDS) for number in numbers}
     unit = np.array([of_set[number] for number in camera])
     return unit == fold, unit
+
+
+FORMAT = SkeletonFormat(
+    name="sbu",
+    tree=TREE,
+    classes=CLASSES,
+    protocols={"five_folds": len(FOLDS)},
+    bodies=2,
+    clips=282,
+    where="https://www3.cs.stonybrook.edu/~kyun/research/kinect_interaction/index.html",
+    files=files,
+    parse=parse,
+    split=split,
+    unit=str,
+)

@@ -2,9 +2,8 @@
 
     <out>/ntu/nturgb+d_skeletons/SsssCcccPpppRrrrAaaa.skeleton
     <out>/ntu/nturgb+d_rgb/SsssCcccPpppRrrrAaaa_rgb.avi
-    <out>/ntu/truth/SsssCcccPpppRrrrAaaa.json    what no real release has: which joints act in which frames,
-                                                 the box of the thing that decides the class, and the hands'
-    <out>/ntu/simulated.json                     the manifest, written last: parameters, actions, fingerprint
+
+and what no real release has, see `companion.formats.simulated`.
 
 Each performance is seen by all cameras at once. Ten frames a second. Positions carry noise, some joints are
 guessed or lost, and now and then the sensor loses a body for some frames, gives it another id, or takes
@@ -15,13 +14,13 @@ Letters: T frames, M bodies, J = 25 joints, H W a picture's size.
 
 import io
 import json
-import multiprocessing
 import os
+import selectors
+import subprocess
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import product, repeat
+from itertools import product
 from pathlib import Path
 
 import av
@@ -29,9 +28,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
-from companion import skeleton
+from companion.code import closure
 from companion.files import REPOSITORY, fingerprint, scratch, write_whole
-from companion.simulator import actions, body, render, scene, things
+from companion.formats.simulated import MANIFEST, TRUTH, UNFINISHED, manifest
+from companion.simulator import actions, body, scene
 from companion.skeleton import KINECT_V2 as TREE
 
 CAMERAS = (45.0, 0.0, -45.0)  # degrees from where people face
@@ -39,7 +39,6 @@ NOISE = 0.008  # metres
 RATE = 10  # frames a second
 COLOUR, DEPTH = (1080, 1920), (424, 512)  # the sizes that the text's pixels refer to
 DEPTH_FOCAL = 365.0
-MANIFEST, UNFINISHED, TRUTH = "simulated.json", "unfinished.json", "truth"
 
 
 @dataclass(frozen=True)
@@ -223,35 +222,29 @@ def simulate(out: str | Path, release: Release, processes: int | None = None) ->
 
     Raises:
         ValueError: the folder holds something else.
-        OSError: a file cannot be written.
+        OSError: a file cannot be written, or a process was ended.
     """
-    out = Path(out)
-    asked = {"release": asdict(release) | {"groups": list(release.groups)}, "code": made_by()}
+    out = Path(out).resolve()
     manifest, unfinished = out / "ntu" / MANIFEST, out / "ntu" / UNFINISHED
-    stands = next((json.loads(path.read_text()) for path in (manifest, unfinished) if path.is_file()), None)
-    if stands is None and (out / "ntu").exists() and any((out / "ntu").iterdir()):
+    there = [path for path in (out / "ntu").glob("*") if not path.name.startswith(".")]  # before `stands`
+    stands = [json.loads(text) for text in map(read, (unfinished, manifest)) if text]  # in this order
+    asked = {"key": key(release), "release": asdict(release) | {"groups": list(release.groups)}}
+    if there and not stands:
         raise ValueError(f"{out / 'ntu'} holds other files; choose another folder")
-    if stands is not None and {key: stands.get(key) for key in asked} != asked:
+    if stands and stands[-1].get("key") != asked["key"]:
         raise ValueError(f"{out} holds a release of other parameters or code; choose another folder")
     if manifest.is_file():
         return out
     write_whole(unfinished, json.dumps(asked))
     numbers = range(len(release.performances()))
     processes = min(processes or len(os.sched_getaffinity(0)), len(numbers))
-    bar = tqdm(total=len(numbers), unit="performances", disable=None)
-    if processes == 1:
-        for number in numbers:
-            perform(release, out, number)
-            bar.update()
-    else:
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-            try:
-                for _ in pool.map(perform, repeat(release), repeat(out), numbers, chunksize=4):
-                    bar.update()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    bar.close()
+    with tqdm(total=len(numbers), unit="performances", disable=None) as bar:
+        if processes > 1:
+            share(release, out, processes, bar.update)
+        else:
+            for number in numbers:
+                perform(release, out, number)
+                bar.update()
     truths = sorted((out / "ntu" / TRUTH).glob("*.json"))
     chosen = sorted({action.number: action for action, _, _ in release.performances()}.items())
     asked["actions"] = {str(number): action.name for number, action in chosen}
@@ -262,10 +255,54 @@ def simulate(out: str | Path, release: Release, processes: int | None = None) ->
     return out
 
 
-def made_by() -> str:
-    """Fingerprint of the code that a release depends on."""
-    modules = (sys.modules[__name__], actions, body, render, scene, things, skeleton)
-    return fingerprint([Path(module.__file__).read_bytes() for module in modules])
+def read(path: Path) -> str | None:
+    """What a file holds, if it is there."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+
+
+def share(release: Release, out: Path, processes: int, done: Callable[[int], object]) -> None:
+    """Write performances by so many processes; they end with this one, see `companion.simulator.worker`.
+
+    Args:
+        done: is told how many more performances are written.
+    """
+    words = [sys.executable, "-m", "companion.simulator.worker", str(out), json.dumps(asdict(release))]
+    pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    workers = []
+    try:
+        for number in range(processes):  # in sessions of their own, so that only this process is interrupted
+            call = [*words, str(number), str(processes)]
+            workers.append(subprocess.Popen(call, **pipe, cwd=REPOSITORY, start_new_session=True))
+        with selectors.DefaultSelector() as ready:
+            for worker in workers:
+                ready.register(worker.stdout, selectors.EVENT_READ, worker)
+            while ready.get_map():
+                for entry, _ in ready.select():
+                    said, worker = os.read(entry.fd, 1 << 16), entry.data
+                    if sentence := said.strip():
+                        raise OSError(sentence.decode())
+                    done(said.count(b"\n"))
+                    if not said:
+                        ready.unregister(entry.fileobj)
+                        if worker.wait():
+                            raise ChildProcessError(
+                                f"a process that simulates was ended (status {worker.returncode});"
+                                " call again, what is written stays"
+                            )
+    finally:
+        for worker in workers:
+            worker.stdin.close()  # ends it
+        for worker in workers:
+            worker.wait()
+            worker.stdout.close()
+
+
+def key(release: Release) -> str:
+    """Fingerprint of a release, known before it is written: its parameters, and the code that writes it."""
+    return fingerprint(json.dumps([closure(__name__), asdict(release)], sort_keys=True).encode())
 
 
 def stored(release: Release) -> Path:
@@ -273,8 +310,7 @@ def stored(release: Release) -> Path:
 
     Two calls at once, or one that was interrupted, do no harm: both write the same bytes, each file whole.
     """
-    key = fingerprint([made_by().encode(), json.dumps(asdict(release)).encode()])
-    return simulate(REPOSITORY / scratch() / f"simulated-{key}", release)
+    return simulate(REPOSITORY / scratch() / f"simulated-{key(release)}", release)
 
 
 def chosen(params: dict, seed: int, root: str | Path | None = None) -> tuple[dict, str | Path | None]:
@@ -290,26 +326,8 @@ def chosen(params: dict, seed: int, root: str | Path | None = None) -> tuple[dic
     wanted = Release(**params["release"], seed=seed)
     if root is None:
         return params, stored(wanted)
-    about = manifest([Path(root) / "ntu" / "any" / "clip"])
+    about = manifest(root)
     if about is None:
         raise ValueError(f"{root} holds no simulated release; choose source ntu, or companion data simulate")
     same = Release(**about["release"]) == wanted
     return params if same else params | {"release": about["release"]}, root
-
-
-def manifest(files: list[Path]) -> dict | None:
-    """What `simulate` wrote beside skeleton files; None of a real release.
-
-    Raises:
-        ValueError: the simulation was not finished.
-    """
-    folder = files[0].parents[1]
-    if (folder / UNFINISHED).is_file() and not (folder / MANIFEST).is_file():
-        raise ValueError(f"{folder} is not finished; run companion data simulate again")
-    path = folder / MANIFEST
-    return json.loads(path.read_text()) if path.is_file() else None
-
-
-def truth(skeleton: Path) -> dict:
-    """What is true of the clip of a skeleton file."""
-    return json.loads((skeleton.parents[1] / TRUTH / f"{skeleton.stem}.json").read_text())
