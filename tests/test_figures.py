@@ -1,10 +1,13 @@
 import io
 
+import numpy as np
 import pandas as pd
+import pytest
 import torch
 from PIL import Image
 
 from companion import figures
+from companion.figures import results
 from companion.models import ram
 from companion.skeleton import OPENNI
 
@@ -95,3 +98,110 @@ def test_front_fills_the_square_and_leaves_out_what_was_not_seen():
 
 def test_the_source_shown_is_the_file_imported():
     assert figures.source(ram).data.count("\nclass RAM(nn.Module):") == 1
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that become pictures."""
+    seen, picture = [], results.picture
+    monkeypatch.setattr(results, "picture", lambda figure, alt: seen.append(figure) or picture(figure, alt))
+    return seen
+
+
+def marks(axes):
+    """Points as mark, x, colour of the rim and whether it is filled with it."""
+    points = [line for line in axes.lines if line.get_marker() in "oDs" and len(line.get_xdata()) == 1]
+    return [
+        (p.get_marker(), p.get_xdata()[0], p.get_color(), p.get_markerfacecolor() == p.get_color())
+        for p in points
+    ]
+
+
+ROWS = pd.DataFrame(
+    {
+        "method": ["RAM", "STA-LSTM", "HBRNN", "ST-LSTM"],
+        "dataset": ["MNIST", "SBU", "SBU", "SBU"],
+        "protocol": ["centred-28", *["five_folds"] * 3],
+        "metric": ["error", *["accuracy"] * 3],
+        "published": [1.47, 91.5, 80.35, 93.3],
+        "reproduced": [0.88, 92.6, 86.04, np.nan],
+        "sd": [0.04, 0.56, np.nan, np.nan],
+        "n": [3, 5, 1, np.nan],
+        "note": ["here: 512 units", np.nan, "", "no schedule"],
+    }
+)
+
+
+def test_dumbbells_show_both_numbers_and_mark_caveats(drawn):
+    shown = figures.dumbbells(ROWS)
+    (figure,) = drawn
+    one, other = (axes for axes in figure.axes if axes.get_title("left"))
+    assert marks(one) == [("D", 0.88, results.CAVEAT, True), ("o", 1.47, "black", False)]
+    assert marks(other)[:4] == [
+        *[("o", 92.6, results.REPRODUCED, True), ("o", 91.5, "black", False)],
+        *[("o", 86.04, results.REPRODUCED, True), ("o", 80.35, "black", False)],
+    ]
+    (bar,) = one.containers[0].lines[2]
+    np.testing.assert_allclose(bar.get_segments()[0][:, 0], [0.84, 0.92])
+    assert [axes.get_title("left") for axes in (one, other)] == [
+        "MNIST, centred-28: error, %, the lower the better",
+        "SBU, five folds: accuracy, %",
+    ]
+    right = [tick.get_text() for axes in (one, other) for tick in axes.child_axes[0].get_yticklabels()]
+    assert right == [
+        "1.47 → 0.88 ± 0.04, n = 3\nhere: 512 units",
+        "91.5 → 92.6 ± 0.6, n = 5",
+        "80.3 → 86.0, n = 1",
+        "93.3, not reproduced\nno schedule",
+    ]
+    assert "RAM on MNIST, centred-28: 1.47 → 0.88 ± 0.04, n = 3, here: 512 units" in shown.alt
+    assert size(shown)[0] == 2200 and shown.width < 1000
+    with pytest.raises(ValueError, match="no row to draw"):
+        figures.dumbbells(ROWS[:0])
+
+
+CLAIMS = pd.DataFrame(
+    {
+        "claim": [
+            "more glimpses help",
+            "attention is at chance",
+            "parts move",
+            "pose alone",
+            "soft beats hard",
+        ],
+        "effect": [32.0, 0.8, 1.4, 2.0, np.nan],
+        "low": [31.0, -1.8, -0.4, 1.3, np.nan],
+        "high": [33.1, 3.5, 3.0, 2.7, np.nan],
+        "unit_low": [29.0, -2.0, np.nan, 1.0, np.nan],
+        "unit_high": [35.0, 4.0, np.nan, 3.0, np.nan],
+        "least": [0.0, 5.0, 0.0, 0.0, 0.0],
+        "verdict": ["holds", "fails", "untested", "holds", "incomplete"],
+        "kind": ["", "control", "", "by construction", ""],
+    }
+)
+
+
+def test_a_forest_shows_intervals_verdicts_and_the_line_that_decides(drawn):
+    shown = figures.forest(CLAIMS)
+    axes = drawn[0].axes[0]
+    colours = results.VERDICTS
+    assert marks(axes)[:4] == [
+        ("o", 32.0, colours["holds"], True),
+        ("s", 0.8, colours["fails"], True),
+        ("o", 1.4, colours["untested"], False),
+        ("o", 2.0, results.BY_CONSTRUCTION, True),
+    ]
+    spans = [tuple(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
+    assert spans[:6] == [(0, 0), (31.0, 33.1), (29.0, 35.0), (5, 5), (-1.8, 3.5), (-2.0, 4.0)]
+    right = [tick.get_text() for tick in axes.child_axes[0].get_yticklabels()]
+    assert right[0] == "holds\n32.0 [31.0, 33.1], line at 0"
+    assert right[1].startswith("fails, control\n") and right[1].endswith("line at 5")
+    assert right[4] == "incomplete\nline at 0"
+    legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert legend[:6] == [*colours, "by construction", "control, expected to fail"]
+    assert "pose alone: holds, by construction, 2.0 [1.3, 2.7], line at 0" in shown.alt
+    assert size(shown)[0] == 2200
+    with pytest.raises(ValueError, match="these are .'maybe'"):
+        figures.forest(CLAIMS.assign(verdict="maybe"))
+    with pytest.raises(ValueError, match="these are none"):
+        figures.forest(CLAIMS[:0])

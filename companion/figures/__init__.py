@@ -8,7 +8,7 @@ from IPython.display import Markdown
 from companion.figures.curves import by_distance, by_glimpses, growth, over_time
 from companion.figures.images import boxed_images, contact_sheet, density, glyphs, maps, objects
 from companion.figures.poses import front, skeletons
-from companion.figures.results import confusion
+from companion.figures.results import confusion, dumbbells, forest
 
 __all__ = [
     "boxed_images",
@@ -17,6 +17,8 @@ __all__ = [
     "confusion",
     "contact_sheet",
     "density",
+    "dumbbells",
+    "forest",
     "front",
     "glyphs",
     "growth",

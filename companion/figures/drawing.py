@@ -20,7 +20,7 @@ def picture(figure: Figure, alt: str, kind: str = "png") -> Image:
     image = PIL.Image.open(drawn).convert("RGB")
     if kind == "png":
         image = image.quantize(256, dither=PIL.Image.Dither.NONE)  # half the bytes
-    image.save(small, kind, optimize=True)
+    image.save(small, kind, optimize=True, quality=60)  # of JPEG
     return Image(small.getvalue(), format=kind, width=round(SHOWN * figure.get_figwidth()), alt=alt)
 
 
