@@ -33,10 +33,13 @@ def semantics(path: str | Path) -> str:
     return read(path, stat.st_mtime_ns, stat.st_size)[0]
 
 
-def closure(*modules: str) -> dict[str, str]:
+def closure(*modules: str, without: str = "") -> dict[str, str]:
     """The files of modules such as `companion.models.ram` and of all that they import from the package.
 
     Imports inside functions count. A package's own `__init__` counts where something is imported from it.
+
+    Args:
+        without: a package of which nothing counts.
 
     Returns:
         path from the folder that contains the package -> `semantics` of the file, sorted.
@@ -52,7 +55,7 @@ def closure(*modules: str) -> dict[str, str]:
         if path is None:
             raise ModuleNotFoundError(f"the package has no module {name}")
         key = path.relative_to(PACKAGE.parent).as_posix()
-        if key not in found and name not in PLUMBING:
+        if key not in found and name not in PLUMBING and not (without and name.startswith(without)):
             stat = path.stat()
             found[key], imported = read(path, stat.st_mtime_ns, stat.st_size)
             left += [other for other in imported if source(other)]

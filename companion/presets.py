@@ -17,6 +17,8 @@ from pathlib import Path
 
 import yaml
 
+from companion.code import closure
+from companion.datasets.sources import SKELETONS
 from companion.records import PROFILES, Run
 
 FOLDER = Path(__file__).resolve().parent / "experiments"
@@ -148,6 +150,17 @@ def preset(run: Run) -> tuple[dict, int, int | None, str] | None:
     own = found["variants"][run.variant] or {}
     where = f"{chapter}.yaml, presets.{run.profile}.{run.source}.{run.protocol}"
     return *numbers(found, run.variant, where), (found | own).get("chosen", "")
+
+
+def code(run: Run) -> dict[str, str]:
+    """What makes a run's numbers: the code of its experiment, of training, and of what reads its source.
+
+    The simulator is not in it: its code is in the fingerprint of its releases.
+    """
+    modules = [f"companion.experiments.{run.chapter}", "companion.training"]
+    if run.source in SKELETONS:  # its reader is imported by name
+        modules.append(f"companion.formats.{SKELETONS[run.source]}")
+    return closure(*modules, without="companion.simulator")
 
 
 def tolerance(chapter: str, metric: str) -> float:

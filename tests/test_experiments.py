@@ -86,7 +86,7 @@ def test_other_params_data_or_code_are_made_again(out, trained, monkeypatch):
     assert measured(out).record == first or len(trained) == 3  # its own record was replaced
     own = lambda: {"digits": "other files"}  # noqa: E731
     assert measured(out, data=own).record["provenance"]["data"] == own() and len(trained) == 4
-    monkeypatch.setattr(experiments.code, "closure", lambda *names: {"companion/models/ram.py": "new"})
+    monkeypatch.setattr(presets, "code", lambda run: {"companion/models/ram.py": "new"})
     measured(out)
     assert len(trained) == 5
 

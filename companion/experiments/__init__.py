@@ -65,7 +65,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
 
 def codes(run: Run, experiment: Experiment) -> dict[str, str]:
     """What the experiment computes: the files of the package, and what a notebook has put in their place."""
-    own = code.closure(f"companion.experiments.{run.chapter}", "companion.training")
+    own = presets.code(run)
     parts = (getattr(experiment, name) for name in ("data", "train", "test", "build", "loss", "score"))
     return own | code.defined(*parts)
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
-from companion import code, presets, records
+from companion import presets, records
 from companion.datasets.skeletons import Skeletons
 from companion.experiments.releases import Place, simulated
 from companion.metrics import joints
@@ -43,8 +43,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
     @cache
     def first() -> object:
         other = side("simulated", "train", before, layout=run.source)
-        made_by = code.closure(__name__, "companion.training")
-        kept = records.checkpoint(replace(run, fold=0), params["before"], before.data(), made_by)
+        kept = records.checkpoint(replace(run, fold=0), params["before"], before.data(), presets.code(run))
         return pretrained(
             model(other), params["before"], other, sta_lstm.objective, seed=run.seed, checkpoint=kept
         )

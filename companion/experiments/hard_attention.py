@@ -5,8 +5,8 @@ from functools import cache, partial
 from pathlib import Path
 
 from companion import presets
-from companion.datasets.cache import data_fingerprint
 from companion.datasets.digits import Digits
+from companion.datasets.sources import data_fingerprint
 from companion.metrics import glimpses
 from companion.models import ram
 from companion.records import Run

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
-from companion import code, presets, records
+from companion import presets, records
 from companion.datasets.hands import Hands
 from companion.experiments.pose_is_not_enough import clips, groups, learned_crops, weights
 from companion.experiments.releases import asked
@@ -38,8 +38,9 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         order = "gru" if run.variant == "sta-hands" else "tour"
         C, body = len(train.classes), train.body
         sizes = (order, body.tree, body.bodies, C, body.frames, *params["pose"].get("features", []))
-        made_by = code.closure(__name__, "companion.training")
-        kept = records.checkpoint(replace(run, variant=f"pose-{order}"), params["pose"], data(), made_by)
+        kept = records.checkpoint(
+            replace(run, variant=f"pose-{order}"), params["pose"], data(), presets.code(run)
+        )
         build = partial(hand_attention.pose_stream, *sizes)
         return pretrained(
             build, params["pose"], train, hand_attention.objective, seed=run.seed, checkpoint=kept

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
-from companion import code, presets, records
+from companion import presets, records
 from companion.datasets.hands import Hands
 from companion.experiments.releases import asked
 from companion.files import REPOSITORY, fingerprint
@@ -99,8 +99,7 @@ def weights(params: dict) -> dict[str, str]:
 
 def learned_crops(run: Run, params: dict, train: Hands, build: partial, data: dict) -> hand_attention.Crops:
     """A network that has seen crops: from a file of weights, or trained once for all variants of a run."""
-    made_by = code.closure(f"companion.experiments.{run.chapter}", "companion.training")
-    kept = records.checkpoint(replace(run, variant="crops-first"), params, data, made_by)
+    kept = records.checkpoint(replace(run, variant="crops-first"), params, data, presets.code(run))
     model = pretrained(build, params, train, hand_attention.objective, seed=run.seed, checkpoint=kept)
     if "weights" in params:
         load_checkpoint(REPOSITORY / params["weights"], model)

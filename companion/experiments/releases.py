@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from companion.datasets.cache import data_fingerprint
+from companion.datasets.sources import data_fingerprint
+from companion.formats.simulated import manifest
 from companion.simulator import release
 from companion.simulator.release import Release
 
@@ -37,7 +38,7 @@ def asked(params: dict, seed: int, source: str, root: str | Path | None) -> tupl
         raise ValueError("the preset of a simulated source has no key 'release'; add its parameters")
     wanted = Release(**{"seed": seed} | params["release"])
     if root is not None:
-        about = release.manifest([Path(root) / "ntu" / "any" / "clip"])
+        about = manifest(root)
         if about is None:
             raise ValueError(
                 f"{root} holds no simulated release; choose source ntu, or companion data simulate"
