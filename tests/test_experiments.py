@@ -45,7 +45,7 @@ def test_what_stands_is_not_made_again(out, trained):
 
 def test_whether_a_record_stands_is_known_before_anything_is_read(out, monkeypatch):
     record = measured(out).record
-    for path in (out.parent / "scratch").rglob("*.safetensors"):
+    for path in (out.parent / "scratch/weights").rglob("*.safetensors"):
         path.unlink()
 
     def never(*args, **options):
@@ -125,7 +125,7 @@ def test_what_a_notebook_puts_in_place_is_trained(out, trained, monkeypatch):
 
 def test_a_record_beside_an_unfinished_checkpoint_is_all_that_is_left(out):
     done = measured(out)
-    (checkpoint,) = (out.parent / "scratch").rglob("*.safetensors")
+    (checkpoint,) = (out.parent / "scratch/weights").rglob("*.safetensors")
     done.model.classify.weight.data += 1
     training.save_checkpoint(checkpoint, done.model, losses=done.losses[:1])
     assert measured(out)[:3] == (done.record, None, [])
@@ -237,9 +237,9 @@ def test_train_prints_where_the_record_is(out):
 
 def test_part_models_keep_a_value_an_image(out):
     run = records.Run("01_deformable_part_models", "scenes", "quick", variant="off")
-    done = measured(out, {"data": {"train": 24, "test": 20}, "fit": {"rounds": [1, 1], "mining": 1}}, run)
+    done = measured(out, {"data": {"train": 12, "test": 10}, "fit": {"rounds": [1, 1], "mining": 1}}, run)
     each = records.unpack(done.record["units"]["average_precision"])
-    assert len(each) == 20 and np.isfinite(each).all()
+    assert len(each) == 10 and np.isfinite(each).all()
     assert abs(each.mean() - done.record["metrics"]["average_precision"]) < 10
-    again = measured(out, {"data": {"train": 24, "test": 20}, "fit": {"rounds": [1, 1], "mining": 1}}, run)
+    again = measured(out, {"data": {"train": 12, "test": 10}, "fit": {"rounds": [1, 1], "mining": 1}}, run)
     assert again.record == done.record and again.model is not None

@@ -65,9 +65,11 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
 
 def codes(run: Run, experiment: Experiment) -> dict[str, str]:
     """What the experiment computes: the files of the package, and what a notebook has put in their place."""
-    own = presets.code(run)
-    parts = (getattr(experiment, name) for name in ("data", "train", "test", "build", "loss", "score"))
-    return own | code.defined(*parts)
+    found = presets.code(run)
+    for part in ("data", "train", "test", "build", "loss", "score"):
+        own = code.defined(getattr(experiment, part))
+        found |= {f"{part}: {name}": value for name, value in own.items()}
+    return found
 
 
 def measure(run: Run, experiment: Experiment, out: str | Path | None = None) -> Done:
