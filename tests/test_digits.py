@@ -1,3 +1,4 @@
+import gzip
 import os
 import shutil
 from pathlib import Path
@@ -67,6 +68,12 @@ def test_splits_share_no_digit():
     assert all(np.bincount(part.labels).min() > 10 for part in parts)
 
 
+def test_units_are_the_images_of_the_source():
+    parts = [Digits("digits", split) for split in ("train", "validation", "test")]
+    assert [unit for part in parts for unit in part.units] == [str(n) for n in range(1797)]
+    assert all(len(part.units) == len(part) for part in parts)
+
+
 def test_clutter_is_never_the_digit_itself():
     data = Digits("digits", "train", "cluttered-100")
     assert (data.other != np.arange(len(data))[:, None]).all()
@@ -100,6 +107,13 @@ def test_a_corrupt_idx_file_is_named(tmp_path, name, content):
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"{name} is not a whole idx file"):
+        parse(path)
+
+
+def test_a_file_that_is_still_compressed_is_named(tmp_path):
+    path = tmp_path / "t10k-images-idx3-ubyte"
+    path.write_bytes(gzip.compress(b"\x00\x00\x08\x03"))
+    with pytest.raises(ValueError, match="t10k-images-idx3-ubyte is still compressed; unpack it"):
         parse(path)
 
 

@@ -58,6 +58,7 @@ def test_whole_pixels_are_copied():
 def test_a_batch_has_the_crops_of_the_frames_that_the_skeleton_shows(root):
     test = data(root, "test")
     batch = test.__getitems__([2, 0])
+    assert test.units == [name[:4] + name[8:] for name in test.names]
     assert batch.hands.shape == (2, 6, 2, 3, 24, 24) and batch.poses.shape == (2, 6, 1, 25, 3)
     path = next(path for path in ntu.files(root) if path.stem == test.names[2])
     at = np.linspace(0, ntu.read_skeleton(path).frames - 1, 6).round().astype(int)
@@ -93,8 +94,6 @@ def test_how_far_what_decides_is_from_a_hand(root):
 def test_options_that_would_part_crops_from_poses_are_refused(root):
     with pytest.raises(ValueError, match="mirror turns poses into others, but not crops"):
         data(root, mirror=True)
-    with pytest.raises(ValueError, match="of which release"):
-        data(None)
 
 
 def test_a_group_is_the_classes_that_share_their_motion(root):
@@ -115,6 +114,36 @@ def test_what_a_network_sees_takes_the_place_of_the_crops(root):
     train.see(Means())
     after = train.__getitems__([0, 1]).hands
     torch.testing.assert_close(after, before.float().mean((-1, -2)))
+
+
+class Looks(Means):
+    """Says where it is when it looks, as a network on an accelerator would."""
+
+    def __init__(self):
+        super().__init__()
+        self.by, self.where = torch.nn.Parameter(torch.ones(1)), []
+
+    def see(self, crops):
+        self.where.append((crops.device.type, self.by.device.type))
+        return torch.zeros(len(crops), crops.shape[1], 7, device=crops.device)
+
+
+def test_features_are_computed_where_one_says_and_the_network_comes_back(root, monkeypatch):
+    train, net = data(root), Looks()
+    moved, to = [], net.to
+    monkeypatch.setattr(net, "to", lambda device: (moved.append(torch.device(device).type), to("cpu"))[1])
+    train.see(net, "cpu")
+    assert moved == ["cpu", "cpu"] and set(net.where) == {("cpu", "cpu")}
+    assert train.crops.shape == (len(train.centres), 4, 7)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no accelerator")
+def test_features_of_an_accelerator_are_those_of_the_processor(root):
+    on_cpu, on_gpu, net = data(root), data(root), Looks()
+    on_gpu.see(net, "cuda")
+    assert set(net.where) == {("cuda", "cuda")} and net.by.device.type == "cpu"
+    on_cpu.see(net)
+    torch.testing.assert_close(on_cpu.crops, on_gpu.crops)
 
 
 def damaged(root, tmp_path, change):

@@ -152,3 +152,33 @@ def test_who_moves_most_comes_first_and_furniture_is_left_out():
     visible = np.ones((20, 3, 25), bool)
     assert ntu.choose(skeleton, visible) == [1, 0]
     assert ntu.choose(skeleton[:, 2:], visible[:, 2:]) == [0]
+
+
+def lines_of(joint):
+    """Of one body's clip of three frames: the text's lines, and where the joint's line of frame 1 is."""
+    lines = text([[(7, 0.1)]] * 3).split("\r\n")
+    return lines, 1 + 28 + 3 + joint
+
+
+@pytest.mark.parametrize("words", [["nan"] * 3, ["0.1", "inf", "2"]])
+def test_a_joint_that_is_not_tracked_may_have_no_place(put, words):
+    lines, at = lines_of(joint=1)
+    rest = lines[at].split()[3:]
+    lines[at] = " ".join([*words, *rest[:-1], "0"])
+    clip, whole = ntu.parse(put("\r\n".join(lines))), ntu.parse(put(text([[(7, 0.1)]] * 3)))
+    assert not clip.visible[1, 0, 1] and clip.visible.sum() == 74 and not clip.skeleton[1, 0, 1].any()
+    np.testing.assert_array_equal(clip.skeleton[clip.visible], whole.skeleton[clip.visible])
+    for state in "12":
+        lines[at] = " ".join([*words, *rest[:-1], state])
+        with pytest.raises(DamagedClip, match=f"line {at + 1}: the [xy] of a joint is (nan|inf)"):
+            ntu.parse(put("\r\n".join(lines)))
+
+
+def test_a_body_without_any_place_is_not_chosen(put):
+    """In one frame all joints of a second body are neither tracked nor anywhere."""
+    lines = text([[(7, 0.1), (8, 1.0)], [(7, 0.1)]]).split("\r\n")
+    for at in range(len(lines)):
+        if 31 <= at < 56:
+            lines[at] = " ".join(["nan"] * 3 + lines[at].split()[3:-1] + ["0"])
+    clip = ntu.parse(put("\r\n".join(lines)))
+    assert clip.visible.sum((0, 2)).tolist() == [50, 0]

@@ -53,6 +53,7 @@ def test_each_part_of_an_object_has_its_own_texture(drawn):
 def test_a_seed_draws_the_same_again_and_splits_differ(drawn):
     again = scenes("train", 4)
     assert torch.equal(again.images, drawn.images[:4]) and again.fingerprint == scenes("train", 4).fingerprint
+    assert again.units == ["0", "1", "2", "3"]
     for other in (scenes("test", 4), scenes("train", 4, seed=1)):
         assert not torch.equal(other.images, again.images) and other.fingerprint != again.fingerprint
 

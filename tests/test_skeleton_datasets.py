@@ -71,6 +71,12 @@ def test_sbu_is_brought_to_metres_by_the_official_inverse(put):
     np.testing.assert_allclose(clip.skeleton[0, 0, 0], want, rtol=1e-6)
 
 
+def test_blank_lines_at_the_end_of_sbu_are_no_frames(put):
+    assert len(sbu.parse(put("sbu", sbu_text() + "\n\n  \n")).skeleton) == 3
+    with pytest.raises(DamagedClip, match="line 2: 1 numbers, not 91"):
+        sbu.parse(put("sbu", sbu_text().replace("\n", "\n\n", 1)))
+
+
 def test_nucla_takes_the_label_of_the_file(put):
     clip = nucla.parse(put("nucla"))
     assert clip[2:] == (6, 1, 2, "a08_s01_e00_v02") and clip.skeleton.shape == (3, 1, 20, 3)

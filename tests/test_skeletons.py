@@ -1,5 +1,6 @@
 """Skeleton clips by one door: splits, what is drawn, and the simulated release behind the same reader."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,8 +11,9 @@ import torch
 from typer.testing import CliRunner
 
 from companion.__main__ import app
+from companion.datasets.hands import Hands
 from companion.datasets.skeletons import Skeletons
-from companion.formats import ntu
+from companion.formats import ntu, sbu
 from companion.simulator import release
 from companion.skeleton import KINECT_V2, OPENNI
 
@@ -36,6 +38,9 @@ def test_splits_share_no_subject_and_no_clip():
         "train": 351,
         "test": 189,
     }
+    performances = {split: {clip[:4] + clip[8:] for clip in side.names} for split, side in sides.items()}
+    assert {split: set(side.units) for split, side in sides.items()} == performances
+    assert len(sides["test"].units) == 189 and len(performances["test"]) == 63
     subjects = {name: {int(clip[9:12]) for clip in side.names} for name, side in sides.items()}
     assert subjects["train"] == subjects["fit"] | subjects["validation"]
     assert not subjects["fit"] & subjects["validation"] and not subjects["train"] & subjects["test"]
@@ -90,7 +95,8 @@ def test_real_folds_and_swapped_bodies():
     sides = [
         Skeletons("sbu", split, "five_folds", 2, root=ROOT, swap=True) for split in ("fit", "validation")
     ]
-    assert [set(side.unit.tolist()) for side in sides] == [{0, 3, 4}, {1}]
+    sets = [{sbu.SETS.index(name[:6]) + 1 for name in side.names} for side in sides]
+    assert sets == [{n for fold in folds for n in sbu.FOLDS[fold]} for folds in ((0, 3, 4), (1,))]
     batch = sides[0].__getitems__(range(40))
     assert batch.poses.shape == (40, 32, 2, 15, 3) and batch.joints is None
     assert not batch.poses[:, :, 0, 2].any()  # the first body is at the origin, whichever it is
@@ -111,6 +117,58 @@ def test_the_copied_clips_of_nucla_are_not_tested():
     plain = Skeletons("nucla", "train", "V12_3", root=ROOT)
     pairs = train.__getitems__(range(64)).poses, plain.__getitems__(range(64)).poses
     assert ((pairs[0] != pairs[1]).flatten(1).any(1) == train.flipped[:64]).all()
+
+
+@pytest.fixture
+def views(tmp_path):
+    """Two clips of a performance and view, but both of action 2 are the same numbers in views 2 and 3."""
+    (tmp_path / "nucla/all_sqe").mkdir(parents=True)
+    for action, label in ((1, 1), (2, 2)):
+        for view in (1, 2, 3):
+            for e in (0, 1):
+                name = f"a{action:02}_s01_e{e:02}_v{view:02}"
+                number = [action, e, min(view, 2)] if action == 2 else [action, e, view]
+                joints = np.random.default_rng(number).normal(size=(4, 20, 3)).round(4).tolist()
+                text = json.dumps({"file_name": name, "skeletons": joints, "label": label})
+                (tmp_path / f"nucla/all_sqe/{name}.json").write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "protocol, train, fit, validation, test",
+    [
+        ("V12_3", (8, 0), (4, 0), (2, 2), (2, 2)),
+        ("V13_2", (8, 0), (4, 0), (2, 2), (2, 2)),
+        ("V23_1", (8, 0), (4, 0), (2, 2), (4, 0)),
+        ("V12_3-strict", (6, 2), (4, 0), (2, 2), (4, 0)),
+        ("V13_2-strict", (6, 2), (4, 0), (2, 2), (4, 0)),
+    ],
+)
+def test_a_copy_is_not_tested_or_in_strict_protocols_does_not_train(
+    views, protocol, train, fit, validation, test
+):
+    sides = {"train": train, "fit": fit, "validation": validation, "test": test}
+    for split, (clips, copies) in sides.items():
+        data = Skeletons("nucla", split, protocol, root=views)
+        assert (len(data), data.copies) == (clips, copies), split
+        assert data.units == [name[:-4] for name in data.names]
+
+
+@pytest.mark.skipif(
+    not ROOT or not (Path(ROOT) / "nucla").is_dir(), reason="nucla is not under COMPANION_DATA"
+)
+@pytest.mark.parametrize("protocol, trained, tested", [("V12_3", 1020, 464), ("V13_2", 980, 504)])
+def test_strict_protocols_of_nucla_test_all_clips(protocol, trained, tested):
+    train, test = (Skeletons("nucla", split, f"{protocol}-strict", root=ROOT) for split in ("train", "test"))
+    assert (len(train), train.copies, len(test), test.copies) == (trained - 95, 95, tested, 0)
+    assert len(set(test.label.tolist())) == len(set(train.label.tolist())) == 10
+
+
+def test_no_dataset_simulates(monkeypatch):
+    monkeypatch.setenv("COMPANION_DATA", "anywhere")
+    for kind in (Skeletons, Hands):
+        with pytest.raises(ValueError, match="of which release. pass root.*companion data simulate"):
+            kind("simulated", "train", "cross_subject")
 
 
 @pytest.mark.parametrize(

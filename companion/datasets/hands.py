@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from inspect import getsource
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from companion import media
-from companion.code import semantics
+from companion.code import closure, semantics
 from companion.datasets import cache, sources
 from companion.datasets.skeletons import Skeletons
 from companion.files import fingerprint
@@ -133,9 +134,9 @@ class Hands(Dataset):
         """
         device = torch.device(device)
         weights = fingerprint([value.cpu().numpy().tobytes() for value in net.state_dict().values()])
-        module = type(net).__module__
-        code = [module] if module.startswith("companion.") else []
-        key = cache.depends([], *code, crops=self.key, weights=weights, device=device.type)
+        kind = type(net)
+        code = closure(kind.__module__) if kind.__module__.startswith("companion.") else getsource(kind)
+        key = cache.depends([], crops=self.key, weights=weights, code=code, device=device.type)
 
         def make(rows: cache.Rows) -> dict[str, str]:
             home = next((value.device for value in net.parameters()), device)

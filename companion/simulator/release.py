@@ -9,7 +9,7 @@ Each performance is seen by all cameras at once. Ten frames a second. Positions 
 guessed or lost, and now and then the sensor loses a body for some frames, gives it another id, or takes
 furniture for one.
 
-Letters: T frames, M bodies, J = 25 joints, H W a picture's size.
+Letters: T frames, M bodies, N with what is taken for one, J = 25 joints, H W a picture's size.
 """
 
 import io
@@ -113,7 +113,7 @@ def text(joints: Float[np.ndarray, "T M J 12"], ids: list[list[tuple[int, int]]]
 
 def sense(
     poses: Float[np.ndarray, "T M J 3"], rng: np.random.Generator
-) -> tuple[Float[np.ndarray, "T M J 12"], list[list[tuple[int, int]]]]:
+) -> tuple[Float[np.ndarray, "T N J 12"], list[list[tuple[int, int]]]]:
     """What the sensor makes of poses in the camera's axes, and which bodies it lists in which frame."""
     T, M, J, _ = poses.shape
     state = np.full((T, M, J), 2)
