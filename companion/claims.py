@@ -12,9 +12,10 @@ A chapter's file in `companion/experiments` lists its statements under `claims`:
     by_construction: why     it could not come out otherwise
 
 The effect is paired: by (seed, fold), and by unit of the test set. Two things are left to luck, so there are
-two 95 % intervals, and a statement holds if both lie above its threshold: over seeds (Student; noise of training)
-and over the units of the test set (bootstrap; which samples happened to be tested). Nothing is corrected for the
-number of statements: `together` says how many there are and how many would seem to hold by chance.
+two 95 % intervals, and a statement holds if both lie above its threshold: over seeds (Student; noise of
+training) and over the units of the test set (bootstrap; which samples happened to be tested). Nothing is
+corrected for the number of statements: `together` says how many there are and how many would seem to hold by
+chance.
 
 Letters: N cells (seed, fold), U units of a test set.
 """
@@ -248,9 +249,9 @@ def over_seeds(effects: Sequence[float]) -> tuple[float, float]:
 def over_units(tested: Mapping[str, Float[np.ndarray, "N _"]], draws: int = DRAWS) -> tuple[float, float]:
     """A 95 % interval of the mean over cells of the mean over units, by the bootstrap over units.
 
-    The cells that read one test set see the same draw of its units; different test sets are drawn independently.
-    A unit whose effect is not defined (NaN) has no say in its cell. With fewer than ten units a test set it is
-    Student's over units, each averaged over its cells.
+    The cells that read one test set see the same draw of its units; different test sets are drawn
+    independently. A unit whose effect is not defined (NaN) has no say in its cell. With fewer than ten units
+    in a test set it is Student's over units, each averaged over its cells.
     """
     sets = [values[:, np.isfinite(values).any(0)] for values in tested.values()]
     if min(values.shape[1] for values in sets) < FEW:

@@ -6,11 +6,11 @@ nothing does yet. A number may stand there twice, the second time with the recor
 strict form, `<protocol>-strict`. What was measured and stands beside no published number, such as everything
 on embedded or generated data, goes into one table a notebook, with its source.
 
-Every number carries its caveats. Some are computed: seeds or folds that lack, records that are old. The others
-stand in the chapter's file in `companion/experiments`, under `caveats`:
+Every number carries its caveats. Some are computed: seeds or folds that lack, records that are old. The
+others stand in the chapter's file in `companion/experiments`, under `caveats`:
 
     says: pretrained on simulated clips           what a reader must know
-    where: {variant: [pose-convnet-transfer]}     of which runs: lists of sources, profiles, protocols, variants
+    where: {variant: [pose-convnet-transfer]}     of which runs: lists of sources, protocols, variants ...
     above: lstm       if it is there: only while this variant reads more than what was published, {published};
                       `says` may hold what it reads, {above}
 """
@@ -187,13 +187,21 @@ def stale(runs: str | Path = RESULTS / "runs") -> list[str]:
 
 
 def caveats(run: records.Run) -> list[dict]:
-    """The entries of its chapter's file that are about a run."""
+    """The entries of its chapter's file that are about a run.
+
+    Raises:
+        ValueError: an entry names no field of a run, or no list.
+    """
+    found, about = [], vars(run)
     listed = presets.load(run.chapter).get("caveats", []) if run.chapter in presets.chapters() else []
-    return [
-        caveat
-        for caveat in listed
-        if all(getattr(run, field) in names for field, names in caveat["where"].items())
-    ]
+    for caveat in listed:
+        for field, names in caveat["where"].items():
+            if field not in about or not isinstance(names, list):
+                file = f"companion/experiments/{run.chapter}.yaml, caveats"
+                raise ValueError(f"{file}: {field}: {names!r} is no list of sources, protocols or variants")
+        if all(about[field] in names for field, names in caveat["where"].items()):
+            found.append(caveat)
+    return found
 
 
 def said(run: records.Run) -> list[str]:
@@ -201,19 +209,23 @@ def said(run: records.Run) -> list[str]:
     return [caveat["says"] for caveat in caveats(run) if "above" not in caveat]
 
 
-def explained(row: Mapping, means: Mapping[tuple[str, str], float]) -> list[str]:
-    """What explains a published row other than its method: a variant without it that reads more than that.
+def remarks(row: Mapping, means: Mapping[tuple[str, str], float]) -> str:
+    """The caveats of a published row: those of its records, and what explains it other than its method.
 
     Args:
         means: (record, metric) -> mean.
     """
-    found = []
-    for caveat in caveats(records.Run(*row["record"].split("/"))):
-        folder, _, _ = row["record"].rpartition("/")
+    if not row["record"]:
+        return ""
+    run = records.Run(*row["record"].split("/"))
+    if pd.isna(row["n"]):
+        return "; ".join(["not yet measured", *said(run)])
+    words, folder = [row["caveat"]], row["record"].rpartition("/")[0]
+    for caveat in caveats(run):
         above = means.get((f"{folder}/{caveat.get('above')}", row["metric"]))
         if above is not None and above > row["published"]:
-            found.append(caveat["says"].format(above=f"{above:.1f}", published=f"{row['published']:g}"))
-    return found
+            words.append(caveat["says"].format(above=f"{above:.1f}", published=f"{row['published']:g}"))
+    return "; ".join(filter(None, words))
 
 
 def measured(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
@@ -252,6 +264,14 @@ def measured(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).sort_values([*NAME, "metric", "precision"], ignore_index=True)
 
 
+def folds_of(run: records.Run) -> int:
+    """Of the run's protocol, which a variant that no preset lists has as well."""
+    if run.chapter not in presets.chapters():
+        return 1
+    protocols = presets.load(run.chapter)["presets"].get(run.profile, {}).get(run.source, {})
+    return protocols.get(run.protocol, {}).get("folds", 1)
+
+
 def averaged(run: records.Run, metric: str, its: Sequence[dict]) -> tuple[dict, list[str]]:
     """Mean, sd and number of the whole seeds of a variant, and what lacks."""
     values: dict[int, dict[int, float]] = defaultdict(dict)
@@ -259,8 +279,8 @@ def averaged(run: records.Run, metric: str, its: Sequence[dict]) -> tuple[dict, 
         if metric in record["metrics"]:
             values[record["run"]["seed"]][record["run"]["fold"]] = record["metrics"][metric]
     preset = presets.preset(run)
-    folds = preset[1] if preset else 1 + max(fold for own in values.values() for fold in own)
-    whole = [mean(own.values()) for own in values.values() if set(range(folds)) <= set(own)]
+    folds = max(folds_of(run), 1 + max(fold for own in values.values() for fold in own))
+    whole = [mean(own.values()) for own in values.values() if len(own) == folds]
     over = {
         "mean": round(mean(whole), 2) if whole else None,
         "sd": round(stdev(whole), 2) if len(whole) > 1 else None,
@@ -299,12 +319,7 @@ def build(results: str | Path = RESULTS) -> dict[str, pd.DataFrame]:
         beside = rows.merge(best.reset_index().drop(columns="protocol"), how="left", on=key)
         shown = shown.union(beside["index"].dropna().astype(int))
         beside = beside.rename(columns={"mean": "reproduced"})
-        for number in beside.index[beside["record"] != ""]:
-            row = beside.loc[number]
-            words = [row["caveat"], *explained(row, means)]
-            if pd.isna(row["n"]):
-                words = ["not yet measured", *said(records.Run(*row["record"].split("/")))]
-            beside.loc[number, "caveat"] = "; ".join(filter(None, words))
+        beside["caveat"] = [remarks(row, means) for row in beside.to_dict("records")]
         tables[name] = beside[BESIDE].astype({"reproduced": float, "sd": float, "n": "Int64"})
     for notebook, rows in have.drop(shown).groupby("notebook"):
         tables[notebook] = rows[MEASURED].astype({"mean": float, "sd": float}).reset_index(drop=True)
@@ -397,7 +412,7 @@ def show(results: str | Path = RESULTS) -> str:
     if len(tested):
         shown = tested[["notebook", *CLAIM_COLUMNS]].drop(columns="rule")
         lines += ["", shown.to_string(index=False, na_rep="", float_format="%.2f")]
-        lines += ["", statements.together(built["claims"]["kind"])]
+        lines += ["", statements.together(built["claims"]["kind"].tolist())]
     return "\n".join(lines)
 
 
