@@ -1,60 +1,325 @@
-"""Statements tested over seeds."""
+"""What the slides say, as statements over measured numbers, and their tests.
 
-from collections.abc import Sequence
-from typing import NamedTuple
+A chapter's file in `companion/experiments` lists its statements under `claims`:
+
+    says: learned locations err less than random locations
+    where: {source: digits, profile: full, protocol: cluttered-60}
+    terms: [[1, random-6, error], [-1, ram-6, error]]     weight, variant, metric in percent
+    threshold: 0             what the weighted sum must exceed; 0 where it is not said
+    matters: 1               the least effect that would matter
+    chance: 33.3333          instead of threshold and matters: the one metric is at chance, in percent
+    control: why             it is expected to fail
+    by_construction: why     it could not come out otherwise
+
+The effect is paired: by (seed, fold), and by unit of the test set. Two things are left to luck, so there are
+two 95 % intervals, and a statement holds if both lie above its threshold: over seeds (Student; noise of
+training) and over the units of the test set (bootstrap; which samples happened to be tested). Nothing is
+corrected for the number of statements: `together` says how many there are and how many would seem to hold by
+chance.
+
+Letters: N cells (seed, fold), U units of a test set.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
+from companion import presets, records
 
-class Claim(NamedTuple):
-    """What a slide says, over measured numbers: it holds if the interval lies above `least`.
-
-    That something is at chance holds if the interval lies below `least`; see `at_chance`.
-    """
-
-    name: str
-    effect: float
-    low: float
-    high: float
-    least: float
-    n: int
-    holds: bool
+SEEDS = 5  # behind a statement, where its presets say no number
+DRAWS = 10_000
+FEW = 10  # units of a test set: with fewer the bootstrap's intervals are too short, and Student's are used
+ALPHA = 0.01  # at which chance is not rejected
+MARGIN = 5.0  # points above chance that the upper bound must stay below
 
 
-def claim(name: str, effects: Sequence[float], least: float = 0.0) -> Claim:
-    """Test that the mean effect over seeds exceeds `least`, by Student's 95 % interval.
+@dataclass(frozen=True)
+class Statement:
+    """What a slide says; the module's docstring explains the fields."""
 
-    Args:
-        effects: one paired difference (or ratio) a seed, at least two.
+    notebook: str
+    says: str
+    source: str
+    profile: str
+    protocol: str
+    terms: tuple[tuple[int | float, str, str], ...]
+    threshold: int | float = 0
+    matters: int | float = 0
+    chance: int | float | None = None
+    control: str = ""
+    by_construction: str = ""
+
+    @property
+    def kind(self) -> str:
+        """`control`, `by construction`, or `claim`: only the last tells something that could be otherwise."""
+        return "control" if self.control else "by construction" if self.by_construction else "claim"
+
+    @property
+    def rule(self) -> str:
+        """What decides, in words."""
+        if self.chance is not None:
+            return (
+                f"at chance ({self.chance:.1f} %): exact binomial test at {ALPHA:g} does not reject it, and"
+                f" upper 95 % bound below chance + {MARGIN:g}"
+            )
+        unit = " %" if len(self.terms) == 1 else ""
+        return f"both 95 % intervals above {self.threshold:g}{unit}"
+
+    @property
+    def bounds(self) -> tuple[int | float, int | float]:
+        """What a weighted sum of percentages can be at least and at most."""
+        weights = [weight for weight, _, _ in self.terms]
+        return 100 * sum(min(w, 0) for w in weights), 100 * sum(max(w, 0) for w in weights)
+
+
+def statements() -> list[Statement]:
+    """The statements of all chapters.
 
     Raises:
-        ValueError: fewer than two seeds, which give no interval.
+        ValueError: a statement lacks a key, has an unknown one, or names a variant that no preset lists.
+    """
+    found = []
+    contents = {chapter: presets.load(chapter) for chapter in presets.chapters()}
+    for chapter, content in sorted(contents.items(), key=lambda item: item[1]["notebook"]):
+        for number, entry in enumerate(content["claims"], 1):
+            where = f"companion/experiments/{chapter}.yaml, claims, number {number}"
+            try:
+                place = dict(entry["where"])
+                terms = tuple(
+                    (float(weight), str(variant), str(metric)) for weight, variant, metric in entry["terms"]
+                )
+                rest = {key: value for key, value in entry.items() if key not in ("where", "terms")}
+                said = Statement(content["notebook"], terms=terms, **place, **rest)
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"{where}: a key is missing, unknown or malformed ({error})") from None
+            if said.chance is not None and [weight for weight, _, _ in terms] != [1]:
+                raise ValueError(f"{where}: `chance` goes with one term of weight 1")
+            for variant in {variant for _, variant, _ in terms}:
+                if presets.preset(run(said, variant)) is None:
+                    raise ValueError(
+                        f"{where}: no preset lists variant {variant!r}; list it, or name another"
+                    )
+            found.append(said)
+    return found
+
+
+def run(said: Statement, variant: str) -> records.Run:
+    """The first run of a variant where a statement is tested."""
+    return records.Run(said.notebook, said.source, said.profile, said.protocol, variant)
+
+
+def precision(record: dict) -> str:
+    """What a record was trained in."""
+    return record["provenance"].get("precision") or "f32"
+
+
+def used(said: Statement, kept: Sequence[dict]) -> list[dict]:
+    """The records of a statement's place and variants."""
+    place = {key: getattr(said, key) for key in ("notebook", "source", "profile", "protocol")}
+    variants = {variant for _, variant, _ in said.terms}
+    return [r for r in kept if place.items() <= r["run"].items() and r["run"]["variant"] in variants]
+
+
+def test(said: Statement, its: Sequence[dict]) -> dict:
+    """One row: the statement, its rule, its effect with both intervals, and the verdict.
+
+    Numbers of a set that lacks a seed or a fold are no result and are left out, as is the interval over units
+    of records that keep no scores per unit.
+
+    Args:
+        its: see `used`.
+    """
+    row = {
+        "claim": said.says, "notebook": said.notebook, "source": said.source, "profile": said.profile,
+        "protocol": said.protocol, "rule": said.rule, "effect": None, "low": None, "high": None,
+        "unit_low": None, "unit_high": None, "n": 0, "units": None,
+        "least": said.threshold if said.chance is None else MARGIN,
+        "matters": said.matters if said.chance is None else None,
+        "kind": said.kind, "control": said.control, "by_construction": said.by_construction,
+    }  # fmt: skip
+    cells, lacking = complete(said, its)
+    if lacking:
+        return row | {"verdict": f"incomplete: {lacking}"}
+    effects = {
+        cell: sum(weight * its[variant]["metrics"][metric] for weight, variant, metric in said.terms)
+        for cell, its in cells.items()
+    }
+    seeds = sorted({seed for seed, _ in cells})
+    means = [np.mean([effects[cell] for cell in cells if cell[0] == seed]) for seed in seeds]
+    over = said.chance or 0.0
+    low, high = np.clip(over_seeds(means), *said.bounds) - over
+    row |= {"effect": np.mean(means) - over, "low": low, "high": high, "n": len(seeds)}
+    if said.chance is not None:
+        return row | chance_row(said, cells)
+    tested = by_unit(said, cells)
+    if isinstance(tested, str):
+        verdict = "fails over seeds"
+        if low > said.threshold:
+            verdict = f"holds over seeds{too_small(said, row['effect'])}; {tested}"
+        return row | {"verdict": verdict}
+    unit_low, unit_high = np.clip(over_units(tested), *said.bounds)
+    row |= {"unit_low": unit_low, "unit_high": unit_high, "units": defined(tested)}
+    failed = [
+        name for name, bound in (("seeds", low), ("the test set", unit_low)) if not bound > said.threshold
+    ]
+    return row | {
+        "verdict": f"fails over {' and '.join(failed)}"
+        if failed
+        else f"holds{too_small(said, row['effect'])}"
+    }
+
+
+def too_small(said: Statement, effect: float) -> str:
+    """What is added to a verdict where the effect is there and does not matter."""
+    return ", but is smaller than what would matter" if effect < said.matters else ""
+
+
+def complete(said: Statement, its: Sequence[dict]) -> tuple[dict[tuple[int, int], dict[str, dict]], str]:
+    """The records of a statement: (seed, fold) -> variant -> record; and what is lacking, empty if nothing.
+
+    All are of one precision: where there are several, of that which the presets ask for.
+    """
+    variants = {variant for _, variant, _ in said.terms}
+    plans = [presets.preset(run(said, variant)) for variant in variants]
+    folds = max(plan[1] for plan in plans)
+    planned = min(plan[2] or SEEDS for plan in plans)
+    which = ""
+    if len({precision(record) for record in its}) > 1:
+        which = str(plans[0][0].get("precision", "f32"))
+        its = [record for record in its if precision(record) == which]
+    found: dict[tuple[int, int], dict[str, dict]] = {}
+    for record in its:
+        about = record["run"]
+        found.setdefault((about["seed"], about["fold"]), {})[about["variant"]] = record
+    whole = {
+        cell: by
+        for cell, by in found.items()
+        if all(variant in by and metric in by[variant]["metrics"] for _, variant, metric in said.terms)
+    }
+    there = {seed: sum((seed, fold) in whole for fold in range(folds)) for seed in range(planned)}
+    if all(number == folds for number in there.values()):
+        return {(seed, fold): whole[seed, fold] for seed in range(planned) for fold in range(folds)}, ""
+    words = [f"{sum(number == folds for number in there.values())} of {planned} seeds"]
+    words += [f"{number} of {folds} folds of seed {s}" for s, number in there.items() if 0 < number < folds][
+        :1
+    ]
+    return {}, ", ".join(words) + (f" in {which}" if which else "")
+
+
+def by_unit(
+    said: Statement, cells: Mapping[tuple[int, int], dict[str, dict]]
+) -> dict[str, Float[np.ndarray, "N _"]] | str:
+    """Test set -> effect at each unit in each cell that read it; or a sentence why there is none."""
+    found: dict[str, list] = {}
+    for by in cells.values():
+        units = {variant: record.get("units", {}) for variant, record in by.items()}
+        if not all(metric in units[variant] for _, variant, metric in said.terms):
+            return "test set not yet"
+        if len({own["of"] for own in units.values()}) > 1:
+            return "test set not yet: its terms were read on different test sets"
+        values = sum(
+            weight * records.unpack(units[variant][metric]) for weight, variant, metric in said.terms
+        )
+        found.setdefault(next(iter(units.values()))["of"], []).append(values)
+    return {of: np.stack(values) for of, values in found.items()}
+
+
+def defined(tested: Mapping[str, Float[np.ndarray, "N _"]]) -> int:
+    """How many units, in all test sets, have an effect."""
+    return sum(int(np.isfinite(values).any(0).sum()) for values in tested.values())
+
+
+def over_seeds(effects: Sequence[float]) -> tuple[float, float]:
+    """Student's 95 % interval of a mean.
+
+    Raises:
+        ValueError: fewer than two values, which give no interval.
     """
     values = np.asarray(effects, float)
     if values.size < 2:
-        raise ValueError(f"claim {name!r} has {values.size} seed; an interval needs at least two")
-    mean = values.mean()
+        raise ValueError(f"an interval needs at least two seeds or units; here is {values.size}")
     half = student.ppf(0.975, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size)
-    return Claim(name, mean, mean - half, mean + half, least, values.size, bool(mean - half > least))
+    return values.mean() - half, values.mean() + half
 
 
-def at_chance(name: str, right: int, clips: int, seeds: int, chance: float, margin: float = 5.0) -> Claim:
-    """Test that no more is read right than by chance, on the clips of all seeds together, in percent.
+def over_units(tested: Mapping[str, Float[np.ndarray, "N _"]], draws: int = DRAWS) -> tuple[float, float]:
+    """A 95 % interval of the mean over cells of the mean over units, by the bootstrap over units.
 
-    It holds if a one-sided exact binomial test at 0.01 does not reject chance, and if the upper 95 % bound
-    (Clopper and Pearson) is below chance + margin, so that too few clips cannot show it.
+    The cells that read one test set see the same draw of its units; different test sets are drawn
+    independently. A unit whose effect is not defined (NaN) has no say in its cell. With fewer than ten units
+    in a test set it is Student's over units, each averaged over its cells.
+    """
+    sets = [values[:, np.isfinite(values).any(0)] for values in tested.values()]
+    if min(values.shape[1] for values in sets) < FEW:
+        return over_seeds(np.concatenate([np.nanmean(values, 0) for values in sets]).tolist())
+    rng, columns = np.random.default_rng(0), []
+    for values in sets:
+        known = np.isfinite(values)
+        U, parts = values.shape[1], []
+        for start in range(0, draws, 500):  # so that the draws of a large test set fit in memory
+            size = min(500, draws - start)
+            places = rng.integers(U, size=(size, U)) + U * np.arange(size)[:, None]
+            times = np.bincount(places.ravel(), minlength=size * U).reshape(size, U).astype(float)
+            with np.errstate(invalid="ignore"):  # a draw without any unit that a cell defines
+                parts.append(times @ np.where(known, values, 0).T / (times @ known.T))
+        columns.append(np.concatenate(parts))
+    low, high = np.percentile(np.nanmean(np.concatenate(columns, 1), 1), [2.5, 97.5])
+    return low, high
+
+
+def chance_row(said: Statement, cells: Mapping[tuple[int, int], dict[str, dict]]) -> dict:
+    """Interval over units and verdict of a statement about chance, from the counts of all cells together."""
+    ((_, variant, metric),) = said.terms
+    kept = [by[variant] for by in cells.values()]
+    if not all(metric in record.get("counts", {}) for record in kept):
+        return {"verdict": "not yet: its records keep no counts"}
+    tested = by_unit(said, cells)
+    if isinstance(tested, str):
+        return {"verdict": f"not yet: {tested}"}
+    right, of = np.sum([record["counts"][metric] for record in kept], axis=0)
+    if len(tested) < len(kept):
+        return {"verdict": "not yet: several records read one test set, so their answers are not independent"}
+    if defined(tested) != of:
+        return {
+            "verdict": f"not yet: {of} clips of {defined(tested)} performances, which are not independent;"
+            " test one clip a performance"
+        }
+    low, high, holds = at_chance(int(right), int(of), said.chance)
+    units = {"unit_low": low, "unit_high": high, "units": int(of)}
+    return units | {"verdict": "holds" if holds else "fails"}
+
+
+def at_chance(right: int, of: int, chance: float) -> tuple[float, float, bool]:
+    """Is no more read right than by chance?
+
+    It is if a one-sided exact binomial test does not reject chance, and if the upper 95 % bound (Clopper and
+    Pearson) is below chance + 5 points, so that too few clips cannot show it.
 
     Args:
-        right, clips: how many were read right of how many that do not depend on each other.
+        right, of: how many were read right of how many that do not depend on each other.
         chance: in percent.
 
     Returns:
-        The claim; effect, lower and upper 95 % bound are what exceeds chance.
+        Lower and upper 95 % bound of what exceeds chance, in points, and the answer.
     """
-    test = binomtest(right, clips, chance / 100, alternative="greater")
-    interval = binomtest(right, clips, chance / 100).proportion_ci(0.90)
+    test = binomtest(right, of, chance / 100, alternative="greater")
+    interval = binomtest(right, of, chance / 100).proportion_ci(0.90)
     low, high = (100 * bound - chance for bound in interval)
-    holds = test.pvalue >= 0.01 and high < margin
-    return Claim(name, 100 * right / clips - chance, low, high, margin, seeds, bool(holds))
+    return low, high, bool(test.pvalue >= ALPHA and high < MARGIN)
+
+
+def together(kinds: Sequence[str]) -> str:
+    """How many statements are tested at once, and what chance would make of them.
+
+    Args:
+        kinds: of each statement; controls and what is true by construction do not count.
+    """
+    number = sum(kind == "claim" for kind in kinds)
+    return (
+        f"{number} claims are tested together and not corrected for their number; if no effect were there,"
+        f" {0.025 * number:.1f} of them would seem to hold by chance, or fewer, as both intervals must agree."
+    )

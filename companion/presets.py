@@ -9,6 +9,7 @@ presets: profile -> source -> protocol -> shared params, and
     folds, seeds                         how many there are; a variant may have its own
     chosen                               where and on which data these numbers were chosen
 claims: what the slides say, see `companion.claims`
+caveats: what must stand beside a number, if anything, see `companion.tables`
 """
 
 from collections.abc import Mapping

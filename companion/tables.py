@@ -2,20 +2,34 @@
 
 A published table has one row a (method, dataset, protocol, metric). Its column `record` names the
 records that reproduce the row, `<notebook>/<source>/<profile>/<protocol>/<variant>`; empty where
-nothing does yet. What was measured and stands beside no published number, such as everything on
-embedded or generated data, goes into one table a notebook, with its source.
+nothing does yet. A number may stand there twice, the second time with the records of the protocol's
+strict form, `<protocol>-strict`. What was measured and stands beside no published number, such as everything
+on embedded or generated data, goes into one table a notebook, with its source.
+
+Every number carries its caveats. Some are computed: seeds or folds that lack, records that are old. The
+others stand in the chapter's file in `companion/experiments`, under `caveats`:
+
+    says: pretrained on simulated clips           what a reader must know
+    where: {variant: [pose-convnet-transfer]}     of which runs: lists of sources, protocols, variants ...
+    above: lstm       if it is there: only while this variant reads more than what was published, {published};
+                      `says` may hold what it reads, {above}
 """
 
 import csv
 import io
 import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 
 import pandas as pd
 
-from companion import lecture, records
-from companion.claims import at_chance, claim
-from companion.files import REPOSITORY, fingerprint, write_whole
+from companion import claims as statements
+from companion import lecture, presets, records
+from companion.claims import precision
+from companion.code import closure
+from companion.files import REPOSITORY, write_whole
 
 RESULTS = REPOSITORY / "results"
 SOURCES = {  # dataset of a published row -> source of the records that may stand beside it
@@ -25,14 +39,17 @@ SOURCES = {  # dataset of a published row -> source of the records that may stan
     "MSR Daily Activity 3D": "msr_daily",
     "N-UCLA": "nucla",
 }
-SEEDS = 5  # behind a claim
 MODALITIES = ("pose", "rgb", "depth")
 PUBLISHED = "paper table slide method pose rgb depth dataset protocol metric published record note".split()
-BESIDE = (
-    "paper table method dataset protocol metric published reproduced sd n source device commit note".split()
-)
-MEASURED = "source profile protocol variant metric mean sd n device commit".split()
-CLAIMS = "claim notebook source profile protocol effect low high least n holds".split()
+NUMBER = "paper table method dataset protocol metric".split()  # of a published one
+MADE = "precision device commit old caveat".split()
+BESIDE = [*NUMBER, *"published reproduced sd n source".split(), *MADE, "note"]
+MEASURED = [*"source profile protocol variant metric mean sd n".split(), *MADE]
+CLAIMS = (
+    "claim notebook source profile protocol rule effect low high unit_low unit_high n units least matters"
+    " verdict kind control by_construction old"
+).split()
+CLAIM_COLUMNS = "claim source protocol rule effect low high unit_low unit_high n units verdict kind".split()
 NAME = "notebook source profile protocol variant".split()  # of a record, but for fold and seed
 
 
@@ -67,7 +84,7 @@ def fault(column: str, cell: str, row: dict[str, str]) -> str:
             return "records of the profile quick are not committed"
         if run.source != SOURCES[row["dataset"]]:
             return f"source {run.source!r} is not {row['dataset']}"
-        if run.protocol != row["protocol"]:
+        if run.protocol.removesuffix("-strict") != row["protocol"]:
             return f"protocol {run.protocol!r} is not the row's {row['protocol']!r}"
     return ""
 
@@ -79,7 +96,7 @@ def read_published(path: Path) -> pd.DataFrame:
         table = [(lines.line_num, cells) for cells in lines]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not CSV in UTF-8 ({error})") from None
-    rows, seen = [], set()
+    rows, seen, printed = [], set(), {}
     for line, cells in table:
         where = f"{path}, row {line}, column"
         if line == 1:
@@ -96,9 +113,12 @@ def read_published(path: Path) -> pd.DataFrame:
             if wrong := fault(column, cell, row):
                 raise ValueError(f"{where} {column!r}: {wrong}")
         key = tuple(row[column] for column in ("method", "dataset", "protocol", "metric"))
-        if key in seen:
+        strict = "-strict/" in row["record"]
+        if (*key, strict) in seen:
             raise ValueError(f"{where} 'method': {', '.join(key)} stands there twice")
-        seen.add(key)
+        if printed.setdefault(key, row["published"]) != row["published"]:
+            raise ValueError(f"{where} 'published': {row['published']} is {printed[key]} in a row above")
+        seen.add((*key, strict))
         rows.append(row | {"published": float(row["published"])})
     if not rows:
         raise ValueError(f"{path}, row 2, column 'paper': the table has no rows")
@@ -114,9 +134,9 @@ def published(folder: str | Path = RESULTS / "published") -> dict[str, pd.DataFr
     return {path.stem: read_published(path) for path in sorted(Path(folder).glob("*.csv"))}
 
 
-def joined(words: pd.Series) -> str:
-    """The different words of a column."""
-    return ", ".join(sorted({part for word in words for part in word.split(", ") if part}))
+def joined(words: Sequence[str]) -> str:
+    """The different words, sorted."""
+    return ", ".join(sorted({word for word in words if word}))
 
 
 def commit(provenance: dict) -> str:
@@ -125,36 +145,151 @@ def commit(provenance: dict) -> str:
     return f"{short}-dirty" if short and provenance.get("dirty") else short
 
 
+def kept(runs: str | Path = RESULTS / "runs") -> Iterator[tuple[Path, dict]]:
+    """The records of a folder, with their files."""
+    for path in sorted(Path(runs).rglob("*.json")):
+        yield path, records.read(path)
+
+
+def old(record: dict) -> list[str]:
+    """Why a record does not stand with today's params and code; empty if it does. Data are not looked at."""
+    run = records.Run(**record["run"])
+    if run.chapter not in presets.chapters():
+        file = f"companion/experiments/{run.chapter}.py"
+        return [f"its chapter {file} is gone: delete {run.path().name}, or bring the chapter back"]
+    preset = presets.preset(run)
+    if preset is None:
+        return ["no preset lists it"]
+    code = closure(f"companion.experiments.{run.chapter}", "companion.training") if "counts" in record else {}
+    return records.standing(record, preset[0], code)
+
+
+def ages(its: Sequence[dict]) -> str:
+    """How many of the records are old, if some are not, and why."""
+    reasons = [old(record) for record in its]
+    number, why = sum(map(bool, reasons)), joined([reason for own in reasons for reason in own])
+    return f"{number} of {len(its)} records {why}" if 0 < number < len(its) else why
+
+
+def stale(runs: str | Path = RESULTS / "runs") -> list[str]:
+    """For a terminal: of each folder how many records are old, and why."""
+    total, found = Counter(), defaultdict(Counter)
+    for path, record in kept(runs):
+        folder = path.parent.relative_to(runs).as_posix()
+        total[folder] += 1
+        found[folder][", ".join(old(record))] += 1
+    return [
+        f"{folder}: {number} of {total[folder]} records are old: {why}"
+        for folder, reasons in found.items()
+        for why, number in reasons.items()
+        if why
+    ]
+
+
+def caveats(run: records.Run) -> list[dict]:
+    """The entries of its chapter's file that are about a run.
+
+    Raises:
+        ValueError: an entry names no field of a run, or no list.
+    """
+    found, about = [], vars(run)
+    listed = presets.load(run.chapter).get("caveats", []) if run.chapter in presets.chapters() else []
+    for caveat in listed:
+        for field, names in caveat["where"].items():
+            if field not in about or not isinstance(names, list):
+                file = f"companion/experiments/{run.chapter}.yaml, caveats"
+                raise ValueError(f"{file}: {field}: {names!r} is no list of sources, protocols or variants")
+        if all(about[field] in names for field, names in caveat["where"].items()):
+            found.append(caveat)
+    return found
+
+
+def said(run: records.Run) -> list[str]:
+    """What a reader must know of a run's numbers, whatever was published."""
+    return [caveat["says"] for caveat in caveats(run) if "above" not in caveat]
+
+
+def remarks(row: Mapping, means: Mapping[tuple[str, str], float]) -> str:
+    """The caveats of a published row: those of its records, and what explains it other than its method.
+
+    Args:
+        means: (record, metric) -> mean.
+    """
+    if not row["record"]:
+        return ""
+    run = records.Run(*row["record"].split("/"))
+    if pd.isna(row["n"]):
+        return "; ".join(["not yet measured", *said(run)])
+    words, folder = [row["caveat"]], row["record"].rpartition("/")[0]
+    for caveat in caveats(run):
+        above = means.get((f"{folder}/{caveat.get('above')}", row["metric"]))
+        if above is not None and above > row["published"]:
+            words.append(caveat["says"].format(above=f"{above:.1f}", published=f"{row['published']:g}"))
+    return "; ".join(filter(None, words))
+
+
 def measured(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
-    """Mean and sd over seeds of every metric in the records, one row a (variant, metric).
+    """Mean and sd over seeds of every metric in the records, one row a (variant, metric, precision).
 
     The folds of a seed are averaged first; a seed that lacks a fold which the protocol has is left
-    out. `n` counts seeds; `sd` divides by n - 1 and is empty where there is one seed.
+    out. `n` counts seeds; `sd` divides by n - 1 and is empty where there is one seed. Where no seed is whole
+    there is no mean, and the caveat says what is there.
 
     Raises:
         ValueError: a malformed record, or seeds or folds that were made with different params.
     """
-    rows, params = [], {}
-    for path in sorted(Path(runs).rglob("*.json")):
-        record = records.read(path)
-        run, provenance = record["run"], record["provenance"]
-        first, known = params.setdefault(path.parent / run["variant"], (path, record["params"]))
-        if known != record["params"]:
-            raise ValueError(f"{path} and {first.name} have different params; run the older one again")
-        for metric, value in record["metrics"].items():
-            device = " ".join(filter(None, (provenance.get("device"), provenance.get("precision"))))
-            made_on = {"device": device, "commit": commit(provenance)}
-            rows.append(run | {"metric": metric, "value": value} | made_on)
-    if not rows:
-        return pd.DataFrame(columns=["notebook", *MEASURED])
-    frame = pd.DataFrame(rows)
-    key = [*NAME, "metric"]
-    folds = frame.groupby([*key, "seed"])["fold"].transform("nunique")
-    whole = frame[folds == frame.groupby(NAME[:-1])["fold"].transform("nunique")]
-    text = {"device": ("device", joined), "commit": ("commit", joined)}
-    seeds = whole.groupby([*key, "seed"]).agg(value=("value", "mean"), **text)
-    over = {"mean": ("value", "mean"), "sd": ("value", "std"), "n": ("value", "size")}
-    return seeds.groupby(key).agg(**over, **text).round(2).reset_index()[["notebook", *MEASURED]]
+    groups: dict[tuple, list] = defaultdict(list)
+    for path, record in kept(runs):
+        groups[*(record["run"][key] for key in NAME), precision(record)].append((path, record))
+    rows = []
+    for (*name, made_in), found in groups.items():
+        run, its = records.Run(*name), [record for _, record in found]
+        (first, known), *others = [(path, record["params"]) for path, record in found]
+        for path, params in others:
+            if params != known:
+                raise ValueError(f"{path} and {first.name} have different params; run the older one again")
+        provenance = [record["provenance"] for record in its]
+        row = dict(zip(NAME, name, strict=True)) | {
+            "precision": made_in,
+            "device": joined([one.get("device") or "" for one in provenance]),
+            "commit": joined([commit(one) for one in provenance]),
+            "old": ages(its),
+        }
+        read = ["evaluated in bf16"] if made_in == "bf16" and any("counts" not in r for r in its) else []
+        for metric in sorted({metric for record in its for metric in record["metrics"]}):
+            over, lacking = averaged(run, metric, its)
+            row["caveat"] = "; ".join([*lacking, *said(run), *read])
+            rows.append(row | {"metric": metric} | over)
+    columns = ["notebook", *MEASURED]
+    return pd.DataFrame(rows, columns=columns).sort_values([*NAME, "metric", "precision"], ignore_index=True)
+
+
+def folds_of(run: records.Run) -> int:
+    """Of the run's protocol, which a variant that no preset lists has as well."""
+    if run.chapter not in presets.chapters():
+        return 1
+    protocols = presets.load(run.chapter)["presets"].get(run.profile, {}).get(run.source, {})
+    return protocols.get(run.protocol, {}).get("folds", 1)
+
+
+def averaged(run: records.Run, metric: str, its: Sequence[dict]) -> tuple[dict, list[str]]:
+    """Mean, sd and number of the whole seeds of a variant, and what lacks."""
+    values: dict[int, dict[int, float]] = defaultdict(dict)
+    for record in its:
+        if metric in record["metrics"]:
+            values[record["run"]["seed"]][record["run"]["fold"]] = record["metrics"][metric]
+    preset = presets.preset(run)
+    folds = max(folds_of(run), 1 + max(fold for own in values.values() for fold in own))
+    whole = [mean(own.values()) for own in values.values() if len(own) == folds]
+    over = {
+        "mean": round(mean(whole), 2) if whole else None,
+        "sd": round(stdev(whole), 2) if len(whole) > 1 else None,
+        "n": len(whole),
+    }
+    if not whole:
+        return over, [f"incomplete: {max(map(len, values.values()))} of {folds} folds"]
+    planned = preset[2] if preset and preset[2] else len(whole)
+    return over, [f"{len(whole)} of {planned} seeds"] if len(whole) < planned else []
 
 
 def frame(notebook: str, profile: str, runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
@@ -174,50 +309,38 @@ def build(results: str | Path = RESULTS) -> dict[str, pd.DataFrame]:
     results = Path(results)
     have = measured(results / "runs")
     have["record"] = have[NAME].agg("/".join, axis=1) if len(have) else ""
-    tables, shown = {}, set()
+    key = ["record", "metric"]
+    asked = have["precision"] == have["record"].map({name: wanted(name) for name in have["record"].unique()})
+    best = have[asked | ~have.assign(asked=asked).groupby(key)["asked"].transform("any")]
+    best = best.drop_duplicates(key)  # one row never mixes precisions
+    means = best.set_index(key)["mean"].dropna().to_dict()
+    tables, shown = {}, pd.Index([])
     for name, rows in published(results / "published").items():
-        beside = rows.merge(have.drop(columns="protocol"), how="left", on=["record", "metric"])
+        beside = rows.merge(best.reset_index().drop(columns="protocol"), how="left", on=key)
+        shown = shown.union(beside["index"].dropna().astype(int))
         beside = beside.rename(columns={"mean": "reproduced"})
+        beside["caveat"] = [remarks(row, means) for row in beside.to_dict("records")]
         tables[name] = beside[BESIDE].astype({"reproduced": float, "sd": float, "n": "Int64"})
-        shown |= set(zip(rows["record"], rows["metric"], strict=True))
-    pairs = zip(have["record"], have["metric"], strict=True)
-    rest = have[pd.Series([pair not in shown for pair in pairs], index=have.index, dtype=bool)]
-    for notebook, rows in rest.groupby("notebook"):
-        tables[notebook] = rows[MEASURED].reset_index(drop=True)
+    for notebook, rows in have.drop(shown).groupby("notebook"):
+        tables[notebook] = rows[MEASURED].astype({"mean": float, "sd": float}).reset_index(drop=True)
     return tables | {"claims": claims(results / "runs")}
 
 
+def wanted(record: str) -> str:
+    """The precision that the preset of `<notebook>/<source>/<profile>/<protocol>/<variant>` asks for."""
+    preset = presets.preset(records.Run(*record.split("/")))
+    return preset[0].get("precision", "f32") if preset else "f32"
+
+
 def claims(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
-    """The lecture's statements tested over at least `SEEDS` seeds that have all folds; fewer test nothing."""
-    rows = []
-    for said in lecture.STATEMENTS:
-        place = (said.notebook, said.source, said.profile, said.protocol)
-        have = frame(said.notebook, said.profile, runs)
-        have = have[(have["source"] == said.source) & (have["protocol"] == said.protocol)]
-        have = have[have.groupby(["variant", "seed"])["fold"].transform("nunique") == have["fold"].nunique()]
-        terms = [
-            weight
-            * have[have["variant"] == variant]
-            .reindex(columns=["seed", metric])
-            .groupby("seed")[metric]
-            .mean()
-            for weight, variant, metric in said.terms
-        ]
-        effects = pd.concat(terms, axis=1).dropna().sum(axis=1)
-        row = dict(
-            zip(("notebook", "source", "profile", "protocol", "claim"), (*place, said.text), strict=True)
-        )
-        if len(effects) >= SEEDS and said.chance is None:
-            row |= claim(said.text, effects.tolist(), said.least)._asdict()
-        elif len(effects) >= SEEDS:
-            ((_, variant, metric),) = said.terms
-            its = have[have["variant"] == variant]
-            clips = (its[f"share_{metric.split('_')[1]}"] * its["n_test"] / 100).round()
-            right = (its[metric] * clips / 100).round().sum()
-            row |= at_chance(said.text, int(right), int(clips.sum()), len(effects), said.chance)._asdict()
-        rows.append(row | {"n": len(effects)})
-    # of one kind whether or not a claim is untested, so that notebooks print it alike
-    return pd.DataFrame(rows, columns=CLAIMS).round(2).astype({"holds": object})
+    """The lecture's statements, tested: one row each, see `companion.claims`."""
+    found, rows = [record for _, record in kept(runs)], []
+    for said in statements.statements():
+        its = statements.used(said, found)
+        rows.append(statements.test(said, its) | {"old": ages(its)})
+    numbers = "effect low high unit_low unit_high least matters".split()
+    kinds = dict.fromkeys(numbers, float) | {"n": int, "units": "Int64"}
+    return pd.DataFrame(rows, columns=CLAIMS).astype(kinds).round(2)
 
 
 def text(table: pd.DataFrame) -> str:
@@ -234,60 +357,75 @@ def write(results: str | Path = RESULTS) -> list[Path]:
     return files
 
 
-def reproduced(results: str | Path = RESULTS) -> pd.DataFrame:
-    """The rows of the published tables that records reproduce."""
-    both = [table for table in build(results).values() if "published" in table]
-    return (
-        pd.concat([table[table["reproduced"].notna()] for table in both])
-        if both
-        else pd.DataFrame(columns=BESIDE)
-    )
+def side_by_side(built: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """All rows of the published tables among the built ones."""
+    return pd.concat([pd.DataFrame(columns=BESIDE), *(t for t in built.values() if "published" in t)])
+
+
+def reproduced(built: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The rows of those published numbers that have a record, whole or not."""
+    rows = side_by_side(built)
+    return rows[rows.groupby(NUMBER)["n"].transform("max").notna()]
+
+
+def coverage(built: Mapping[str, pd.DataFrame]) -> str:
+    """How many of the published numbers have a reproduction, in a sentence."""
+    there = side_by_side(built).groupby(NUMBER)["reproduced"].count() > 0
+    return f"{there.sum()} of {len(there)} published numbers are reproduced here."
+
+
+def rounded(metric: str, value: float) -> str:
+    """For readers: an accuracy with one decimal, anything else with two; empty where there is none."""
+    return "" if pd.isna(value) else f"{value:.{1 if metric == 'accuracy' else 2}f}"
+
+
+def printed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `reproduced` with heads and numbers for readers, and all that must stand beside them."""
+    why = [f"old: {reasons}" if isinstance(reasons, str) and reasons else "" for reasons in rows["old"]]
+    both = zip(rows["caveat"], why, strict=True)
+    columns = {
+        "method": rows["method"],
+        "data, protocol": rows["dataset"] + ", " + rows["protocol"],
+        "metric": rows["metric"] + ", %",
+        "published": rows["published"].map("{:g}".format),
+        "reproduced (mean)": [*map(rounded, rows["metric"], rows["reproduced"])],
+        "sd": [*map(rounded, rows["metric"], rows["sd"])],
+        "seeds": rows["n"].map(lambda n: "" if pd.isna(n) else f"{n}"),
+        "caveat": ["; ".join(filter(None, words)) for words in both],
+    }
+    return pd.DataFrame(columns)
 
 
 def show(results: str | Path = RESULTS) -> str:
-    """For a terminal: how much of each published table is reproduced, those rows, and the claims."""
+    """For a terminal: how much of the published tables is reproduced, those rows, and the claims."""
     built = build(results)
-    lines = [
-        f"{name}: {table['reproduced'].notna().sum()} of {len(table)} rows reproduced"
+    lines = [coverage(built)]
+    lines += [
+        f"{name}: {table['reproduced'].notna().sum()} of {len(table)} rows"
         for name, table in built.items()
         if "published" in table
     ]
-    style = {"index": False, "na_rep": "", "float_format": "%.2f"}
-    beside = reproduced(results)[["method", "protocol", "metric", "published", "reproduced", "sd", "n"]]
+    beside = printed(reproduced(built))
     if len(beside):
-        lines += ["", beside.to_string(**style)]
-    tested = built["claims"].dropna(subset="holds")[["claim", "effect", "low", "high", "n", "holds"]]
+        lines += ["", beside.to_string(index=False)]
+    tested = built["claims"][~built["claims"]["verdict"].str.startswith("incomplete: 0 of")]
     if len(tested):
-        lines += ["", tested.to_string(**style)]
+        shown = tested[["notebook", *CLAIM_COLUMNS]].drop(columns="rule")
+        lines += ["", shown.to_string(index=False, na_rep="", float_format="%.2f")]
+        lines += ["", statements.together(built["claims"]["kind"].tolist())]
     return "\n".join(lines)
 
 
 def readme(page: str, results: str | Path = RESULTS) -> str:
     """The README with its slide map and its reproduced rows made anew."""
-    names = ("method", "data, protocol", "metric", "published", "reproduced", "sd", "seeds")
-    head = f"| {' | '.join(names)} |\n{'|---' * len(names)}|\n"
-    rows = [
-        f"| {r.method} | {r.dataset}, {r.protocol} | {r.metric}, % | {r.published:g} | {r.reproduced:.2f}"
-        f" | {'' if pd.isna(r.sd) else f'{r.sd:.2f}'} | {r.n} |\n"
-        for r in reproduced(results).itertuples()
-    ]
-    blocks = {"slide map": lecture.slide_map(), "reproduced": head + "".join(rows)}
+    built = build(results)
+    rows = printed(reproduced(built))
+    lines = [[*rows.columns], ["---"] * len(rows.columns), *rows.values.tolist()]
+    table = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    blocks = {"slide map": lecture.slide_map(), "reproduced": f"{coverage(built)}\n\n{table}"}
     for name, text in blocks.items():
         start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         if page.count(start) != 1 or page.count(end) != 1:
             raise ValueError(f"README.md must hold the lines {start.strip()} and {end} once")
         page = page[: page.index(start)] + start + text + page[page.index(end) :]
     return page
-
-
-def stale(runs: str | Path = RESULTS / "runs") -> dict[Path, list[str]]:
-    """Records that are older than the code they import: file -> package files that have changed since."""
-    now = {}
-    for path in REPOSITORY.glob("companion/**/*.py"):
-        now[str(path.relative_to(REPOSITORY))] = fingerprint(path.read_bytes())
-    found = {}
-    for path in sorted(Path(runs).rglob("*.json")):
-        code = records.read(path)["provenance"].get("code", {})
-        if changed := [file for file, then in code.items() if now.get(file) != then]:
-            found[path] = changed
-    return found

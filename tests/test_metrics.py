@@ -1,9 +1,6 @@
-import numpy as np
 import pytest
 import torch
-from scipy import stats
 
-from companion.claims import at_chance, claim
 from companion.datasets.digits import Canvas, Digits
 from companion.metrics import glimpses
 from companion.models import ram
@@ -58,27 +55,3 @@ def test_averaging_is_the_mean_of_probabilities():
     mean = glimpses.average(lambda images: ram.Read(next(logits)), torch.zeros(1, 4, 4), 2)
     want = (torch.tensor([0.0, 2.0]).softmax(0) + torch.tensor([5.0, 1.0]).softmax(0)) / 2
     torch.testing.assert_close(mean.exp()[0], want)
-
-
-def test_the_interval_is_students():
-    effects = [1.0, 2.0, 4.0, 3.0, 2.5]
-    said = claim("more is more", effects)
-    low, high = stats.t.interval(0.95, 4, np.mean(effects), stats.sem(effects))
-    assert (said.low, said.high) == pytest.approx((low, high)) and said.holds
-    assert not claim("much more", effects, least=2.0).holds
-    assert not claim("less", [-v for v in effects]).holds
-
-
-def test_one_seed_is_no_claim():
-    with pytest.raises(ValueError, match="has 1 seed"):
-        claim("once", [3.0])
-
-
-def test_at_chance_needs_enough_clips_and_no_sign_of_more():
-    said = at_chance("a third", 200, 600, 5, 100 / 3)
-    assert said.holds and said.effect == pytest.approx(0) and (said.n, said.least) == (5, 5)
-    low, high = stats.binomtest(200, 600).proportion_ci(0.90)
-    assert (said.low, said.high) == pytest.approx((100 * low - 100 / 3, 100 * high - 100 / 3))
-    assert not at_chance("too few", 33, 100, 5, 100 / 3).holds
-    more = at_chance("too many", 1080, 3000, 5, 100 / 3)
-    assert more.high < more.least and not more.holds

@@ -1,0 +1,262 @@
+"""Statements are tested on whole sets, over seeds and over units, by rules that are printed."""
+
+import numpy as np
+import pytest
+import yaml
+from scipy import stats
+
+from companion import claims, presets, records
+
+SETS = {"variants": {"a": None, "b": None}}
+TOY = {
+    "notebook": "07_toy",
+    "params": ["fit", "precision"],
+    "needs": [],
+    "tolerances": {},
+    "presets": {"full": {"toys": {"whole": {"seeds": 5, **SETS}, "folded": {"folds": 5, **SETS}}}},
+    "claims": [],
+}
+CLAIM = {
+    "says": "a reads more than b",
+    "where": {"source": "toys", "profile": "full", "protocol": "whole"},
+    "terms": [[1, "a", "accuracy"], [-1, "b", "accuracy"]],
+    "matters": 2,
+}
+BETTER = claims.Statement("07_toy", "a reads more than b", "toys", "full", "whole",
+                          ((1, "a", "accuracy"), (-1, "b", "accuracy")), matters=2)  # fmt: skip
+CHANCE = claims.Statement("07_toy", "a reads no more than chance", "toys", "full", "whole",
+                          ((1, "a", "accuracy"),), chance=100 / 3)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def toy(tmp_path, monkeypatch):
+    """A chapter with two variants: five seeds, and five folds of five seeds."""
+    monkeypatch.setattr(presets, "FOLDER", tmp_path)
+
+    def write(**changes):
+        (tmp_path / "toy.yaml").write_text(yaml.safe_dump(TOY | changes))
+
+    write()
+    return write
+
+
+def record(
+    variant, seed=0, accuracy=50.0, fold=0, protocol="whole", of="set", units=None, counts=None, **made
+):
+    run = records.Run("07_toy", "toys", "full", protocol, variant, fold, seed)
+    made = {"run": vars(run), "params": {}, "metrics": {"accuracy": accuracy}, "provenance": made}
+    if units is not None:
+        made |= {"units": {"of": of, "accuracy": records.pack(np.array(units, float))}}
+    return made | ({} if counts is None else {"counts": {"accuracy": counts}})
+
+
+def pairs(effects, units=None, **both):
+    """Records of a and b with these differences over seeds and, if given, at each unit."""
+    b = None if units is None else np.zeros(len(units))
+    return [
+        one
+        for seed, effect in enumerate(effects)
+        for one in (
+            record("a", seed, 50 + effect, units=units, **both),
+            record("b", seed, 50.0, units=b, **both),
+        )
+    ]
+
+
+def test_the_committed_statements_are_read_and_say_their_rule(monkeypatch):
+    monkeypatch.undo()
+    read = claims.statements()
+    assert len(read) == sum(len(presets.load(chapter)["claims"]) for chapter in presets.chapters()) > 40
+    rules = {said.rule for said in read}
+    assert {"both 95 % intervals above 0", "both 95 % intervals above 95 %"} < rules
+    assert any(rule.startswith("at chance (33.3 %): exact binomial test at 0.01") for rule in rules)
+    assert {said.kind for said in read} == {"claim", "control", "by construction"}
+    assert [said.notebook for said in read] == sorted(said.notebook for said in read)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"terms": None}, "a key is missing, unknown or malformed"),
+        ({"where": {"source": "toys"}}, "a key is missing, unknown or malformed"),
+        ({"least": 3}, "a key is missing, unknown or malformed"),
+        ({"terms": [[1, "c", "accuracy"]]}, "no preset lists variant 'c'"),
+        ({"chance": 50}, "`chance` goes with one term of weight 1"),
+    ],
+)
+def test_a_wrong_statement_is_refused_by_file_and_number(toy, change, sentence):
+    toy(claims=[CLAIM, CLAIM | change])
+    with pytest.raises(ValueError, match="companion/experiments/toy.yaml, claims, number 2") as refused:
+        claims.statements()
+    assert sentence in str(refused.value)
+
+
+def test_the_interval_over_seeds_is_students():
+    effects = [1.0, 2.0, 4.0, 3.0, 2.5]
+    row = claims.test(BETTER, pairs(effects))
+    interval = stats.t.interval(0.95, 4, np.mean(effects), stats.sem(effects))
+    assert (row["low"], row["high"]) == pytest.approx(interval) and row["effect"] == pytest.approx(2.5)
+    assert row["verdict"] == "holds over seeds; test set not yet" and row["unit_low"] is None
+    assert claims.test(BETTER, pairs([-e for e in effects]))["verdict"] == "fails over seeds"
+    with pytest.raises(ValueError, match="at least two seeds or units; here is 1"):
+        claims.over_seeds([3.0])
+
+
+def test_a_claim_needs_all_its_seeds():
+    for seeds, words in ((0, "0 of 5 seeds"), (4, "4 of 5 seeds")):
+        row = claims.test(BETTER, pairs([5.0, 6.0, 7.0, 8.0][:seeds]))
+        assert row["verdict"] == f"incomplete: {words}" and row["effect"] is row["low"] is None
+
+
+def test_a_claim_needs_all_folds_of_its_protocol(toy):
+    folded = claims.Statement(**vars(BETTER) | {"protocol": "folded"})
+    some = [
+        record(variant, seed, accuracy, fold, "folded")
+        for variant, accuracy in (("a", 60.0), ("b", 50.0))
+        for seed in range(5)
+        for fold in range(2)
+    ]
+    assert claims.test(folded, some)["verdict"] == "incomplete: 0 of 5 seeds, 2 of 5 folds of seed 0"
+    rest = [
+        record(variant, seed, accuracy + seed, fold, "folded")
+        for variant, accuracy in (("a", 60.0), ("b", 50.0))
+        for seed in range(5)
+        for fold in range(2, 5)
+    ]
+    row = claims.test(folded, some + rest)
+    assert (row["n"], row["effect"]) == (5, 10)
+
+
+def test_precisions_are_not_mixed():
+    half = pairs([5.0, 6.0, 7.0, 8.0, 9.0], precision="bf16")
+    assert claims.test(BETTER, half)["effect"] == 7
+    mixed = half[:4] + pairs([5.0, 6.0, 7.0, 8.0, 9.0])[4:]
+    assert claims.test(BETTER, mixed)["verdict"] == "incomplete: 3 of 5 seeds in f32"
+    both = half + pairs([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert claims.test(BETTER, both)["effect"] == 3
+
+
+def test_a_claim_holds_if_both_intervals_lie_above_its_threshold():
+    sure, spread = np.tile([4.0, 6.0], 10), np.tile([-90.0, 100.0], 10)
+    seeds, unsure = [4.0, 5.0, 6.0, 5.0, 5.0], [-20.0, 30.0, 5.0, 5.0, 5.0]
+    assert claims.test(BETTER, pairs(seeds, sure))["verdict"] == "holds"
+    assert claims.test(BETTER, pairs(seeds, spread))["verdict"] == "fails over the test set"
+    assert claims.test(BETTER, pairs(unsure, sure))["verdict"] == "fails over seeds"
+    assert claims.test(BETTER, pairs(unsure, spread))["verdict"] == "fails over seeds and the test set"
+    strict = claims.Statement(**vars(BETTER) | {"threshold": 4.7})
+    assert claims.test(strict, pairs([5.0] * 5, sure))["verdict"] == "fails over the test set"
+    assert claims.test(BETTER, pairs(seeds, sure))["units"] == 20
+
+
+def test_an_effect_that_is_there_may_be_smaller_than_what_matters():
+    row = claims.test(BETTER, pairs([1.0, 1.1, 0.9, 1.0, 1.0], np.tile([0.9, 1.1], 10)))
+    assert row["verdict"] == "holds, but is smaller than what would matter"
+    assert (
+        "would matter; test set not yet" in claims.test(BETTER, pairs([1.0, 1.1, 0.9, 1.0, 1.0]))["verdict"]
+    )
+
+
+def test_intervals_of_percentages_end_at_100():
+    most = claims.Statement(**vars(CHANCE) | {"chance": None, "threshold": 95.0})
+    units = [100.0] * 20
+    its = [
+        record("a", seed, accuracy, units=units) for seed, accuracy in enumerate([100, 100, 99, 100, 100.0])
+    ]
+    row = claims.test(most, its)
+    assert row["high"] == 100 > row["low"] > 95 and row["rule"] == "both 95 % intervals above 95 %"
+    row = claims.test(BETTER, pairs([50.0, -50.0, 50.0, -50.0, 50.0]))
+    assert row["low"] > -100 and claims.test(BETTER, pairs([99.0, 0, 99, 0, 99]))["high"] == 100
+
+
+def test_the_bootstrap_by_hand():
+    """The mean of 20 draws from ten zeros and ten hundreds is binomial: 95 % lie from 30 to 70."""
+    values = np.array([[0.0, 100.0] * 10])
+    low, high = (100 / 20 * stats.binom.ppf(q, 20, 0.5) for q in (0.025, 0.975))
+    assert claims.over_units({"set": values}) == pytest.approx((low, high)) and (low, high) == (30, 70)
+
+
+def test_the_bootstrap_is_the_obvious_one():
+    """Cells of one test set see one draw, test sets are drawn apart, NaN has no say."""
+    rng = np.random.default_rng(1)
+    one, other = rng.normal(3, 20, (3, 12)), rng.normal(-2, 30, (1, 15))
+    one[0, :5] = one[2, 4:9] = other[0, 2] = np.nan
+    means = []
+    for _ in range(4000):
+        cells = []
+        for values in (one, other):
+            drawn = [u for u in range(values.shape[1]) if np.isfinite(values[:, u]).any()]
+            drawn = rng.choice(drawn, len(drawn))
+            for cell in values:
+                cells.append(np.mean([cell[u] for u in drawn if np.isfinite(cell[u])]))
+        means.append(np.mean(cells))
+    expected = np.percentile(means, [2.5, 97.5])
+    found = claims.over_units({"one": one, "other": other})
+    assert np.allclose(found, expected, atol=0.07 * (expected[1] - expected[0]))
+    together = claims.over_units({"set": np.concatenate([one, one])})
+    assert np.allclose(together, claims.over_units({"set": one}), atol=1e-9)
+    apart = claims.over_units({"set": one, "copy": one})
+    assert apart[1] - apart[0] < 0.85 * (together[1] - together[0])
+
+
+def test_the_bootstrap_covers():
+    rng, hits = np.random.default_rng(2), 0
+    for _ in range(300):
+        low, high = claims.over_units({"set": rng.exponential(10, (1, 60))}, draws=500)
+        hits += low < 10 < high
+    assert 0.88 <= hits / 300 <= 0.98
+
+
+def test_a_large_test_set_is_drawn_in_parts():
+    values = np.random.default_rng(3).normal(0, 1, (1, 400))
+    low, high = claims.over_units({"set": values}, draws=1200)
+    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.1)
+
+
+def test_few_units_give_students_interval():
+    units = np.array([[1.0, 2.0, 3.0, 4.0, np.nan], [3.0, 4.0, 5.0, 6.0, np.nan]])
+    assert claims.over_units({"set": units}) == pytest.approx(claims.over_seeds([2.0, 3.0, 4.0, 5.0]))
+
+
+def test_units_are_paired_on_one_test_set_only():
+    its = pairs([5.0] * 5, [5.0] * 20)
+    for one in its[1::2]:
+        one["units"]["of"] = "another"
+    assert claims.test(BETTER, its)["verdict"].endswith("its terms were read on different test sets")
+
+
+def answers(right, of=180, **other):
+    """Five seeds of `a`, each with a test set of its own; the percentage is wrong on purpose."""
+    units = [100.0] * right + [0.0] * (of - right)
+    return [
+        record("a", seed, accuracy=99.0, of=f"set{seed}", units=units, counts=[right, of], **other)
+        for seed in range(5)
+    ]
+
+
+def test_chance_is_tested_on_the_counts_of_all_seeds():
+    row = claims.test(CHANCE, answers(60))
+    low, high = stats.binomtest(300, 900).proportion_ci(0.90)
+    assert (row["unit_low"], row["unit_high"]) == pytest.approx((100 * low - 100 / 3, 100 * high - 100 / 3))
+    assert (row["verdict"], row["units"], row["least"]) == ("holds", 900, 5)
+    assert claims.test(CHANCE, answers(75))["verdict"] == "fails"
+
+
+def test_chance_needs_counts_of_clips_that_do_not_depend_on_each_other():
+    none = [{**one, "counts": {}} for one in answers(60)]
+    assert claims.test(CHANCE, none)["verdict"] == "not yet: its records keep no counts"
+    cameras = [{**one, "counts": {"accuracy": [180, 540]}} for one in answers(60)]
+    assert "2700 clips of 900 performances" in claims.test(CHANCE, cameras)["verdict"]
+    same = [{**one, "units": one["units"] | {"of": "set"}} for one in answers(60)]
+    assert "several records read one test set" in claims.test(CHANCE, same)["verdict"]
+
+
+def test_at_chance_needs_enough_clips_and_no_sign_of_more():
+    assert claims.at_chance(200, 600, 100 / 3)[2]
+    assert not claims.at_chance(33, 100, 100 / 3)[2]
+    low, high, holds = claims.at_chance(1080, 3000, 100 / 3)
+    assert high < claims.MARGIN and not holds
+
+
+def test_how_many_are_tested_together():
+    said = claims.together(["claim"] * 40 + ["control", "by construction"])
+    assert said.startswith("40 claims are tested together") and "1.0 of them would seem to hold" in said
