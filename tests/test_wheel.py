@@ -1,4 +1,4 @@
-"""The package outside the repository: a wheel is built, unpacked and used from elsewhere; where things are written."""
+"""The package outside the repository: a wheel is built, unpacked and used from elsewhere."""
 
 import os
 import shutil
@@ -72,7 +72,13 @@ def test_the_doctor_works_without_a_checkout(installed):
 
 
 def test_what_needs_the_repository_says_so(installed):
-    code = "import companion.files as files\ntry: files.checkout()\nexcept FileNotFoundError as error: print(error)"
+    code = """
+from companion import files
+try:
+    files.checkout()
+except FileNotFoundError as error:
+    print(error)
+"""
     assert run(installed, "-c", code).startswith("this needs the repository: clone it")
 
 
