@@ -1,4 +1,4 @@
-"""One list of dependencies, told three times: pyproject.toml, environment.yml, constraints.txt; and what is imported."""
+"""The imports, and the list of dependencies: in pyproject.toml, environment.yml and constraints.txt."""
 
 import ast
 import sys
@@ -18,13 +18,8 @@ PROJECT = tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 TOOLS = {  # called by name, or by another package
     *("ipykernel", "jupyterlab", "papermill"),  # run notebooks
-    *(
-        "beartype",
-        "nbval",
-        "pyright",
-        "ruff",
-        "setuptools",
-    ),  # check shapes, notebooks, types, style, the wheel
+    *("beartype", "nbval", "pyright", "ruff"),  # check shapes, notebooks, types, style
+    "setuptools",  # builds the wheel
     "pytorchvideo",  # the video backbones will import it
 }
 ROOMS = {  # who may import what
@@ -54,7 +49,7 @@ def modules(source: str) -> set[str]:
 
 
 def imported(room: str) -> dict[str, set[str]]:
-    """Distribution -> the files of a room that import it; the standard library and the project's own left out."""
+    """Distribution -> the files of a room that import it; no standard library, nothing of the project."""
     place = HOUSE / room
     own = {"companion", *(path.stem for room in ROOMS for path in (HOUSE / room).glob("*.py")), "conftest"}
     providers = packages_distributions() | {"cv2": ["opencv-python-headless"]}  # if installed
