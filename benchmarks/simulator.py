@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections import Counter
 
-from companion.datasets.simulator import release, scene
+from companion.simulator import release, scene
 
 PARTS = {
     "drawing": (scene, "film"),

@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from hard_attention import seconds
 from test_ntu import text
 
-from companion.datasets import ntu
+from companion.formats import ntu
 
 FILES = 200
 

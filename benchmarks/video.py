@@ -14,11 +14,12 @@ import torch
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from hard_attention import seconds
 
-from companion import training, video
-from companion.datasets import ntu
+from companion import training
 from companion.datasets.hands import Hands
-from companion.datasets.simulator import release
+from companion.formats import ntu
+from companion.media import read_video
 from companion.models import hand_attention
+from companion.simulator import release
 
 try:
     import cv2
@@ -63,7 +64,7 @@ if __name__ == "__main__":
             files["NTU 1920 x 1080"] = sample
         for name, path in files.items():
             numbers = list(range(0, 24, 3))
-            print(f"8 frames, {name}: {1e3 * seconds(lambda: video.read(path, numbers)):.0f} ms")  # noqa: B023
+            print(f"8 frames, {name}: {1e3 * seconds(lambda: read_video(path, numbers)):.0f} ms")  # noqa: B023
             if cv2:
                 print(f"  OpenCV: {1e3 * seconds(lambda: opencv(path, numbers)):.0f} ms")  # noqa: B023
         data = Hands("simulated", "train", "cross_subject", root=root, frames=16)

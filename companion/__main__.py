@@ -1,5 +1,5 @@
-"""The command line: `companion doctor`, `companion data check NAME ROOT`, `companion data simulate OUT`,
-`companion tables`.
+"""The command line: `companion train CHAPTER`, `rerun RECORD`, `tables`, `data check NAME ROOT`,
+`data simulate OUT`, `doctor`.
 """
 
 import os
@@ -50,6 +50,63 @@ def doctor() -> None:
             typer.echo(f"  {name:9} {error}")
 
 
+@app.command()
+def train(
+    chapter: str,
+    source: Annotated[str, typer.Option(help="Default: the first of the profile.")] = "",
+    profile: Annotated[str, typer.Option(help="quick, full or paper.")] = "quick",
+    protocol: Annotated[str | None, typer.Option(help="Default: all of the profile.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Default: all of the protocol.")] = None,
+    fold: Annotated[str | None, typer.Option(help="Default: all of the protocol.")] = None,
+    seed: str = "0",
+    root: Annotated[Path | None, typer.Option(help="The folder that contains the dataset's folder.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the records.")] = None,
+) -> None:
+    """Train and test what a chapter's presets say, and record it; `accelerate launch -m companion train ...`.
+
+    A record that stands is not made again.
+    """
+    from companion import experiments, presets, training
+
+    try:
+        source = source or next(iter(presets.load(chapter)["presets"].get(profile, {})), "")
+        plan = experiments.plan(chapter, source, profile, protocol, variant, fold, seed)
+        main = training.accelerator().is_main_process
+        for run in plan:
+            one = experiments.run({run: plan[run]}, root, out)[run]
+            if main:
+                numbers = ", ".join(f"{name} {value:g}" for name, value in one.record["metrics"].items())
+                typer.echo(f"{run.path(out)}: {numbers}")
+    except (OSError, ValueError) as error:
+        raise refuse(error) from None
+
+
+@app.command()
+def rerun(
+    record: Path,
+    root: Annotated[Path | None, typer.Option(help="The folder that contains the dataset's folder.")] = None,
+    accept: Annotated[
+        bool, typer.Option(help="If equal, note in the variant's records that present code gives them.")
+    ] = False,
+) -> None:
+    """Train one record again, in a folder of its own, and print old beside new with the tolerance."""
+    from companion import experiments, records
+
+    try:
+        old, new, table = experiments.rerun(record, root)
+        typer.echo(table.to_string(na_rep=""))
+        equal = records.same(old, new)
+        weights = [made["provenance"].get("weights") for made in (old, new)]
+        typer.echo(f"weights {weights[0]}, now {weights[1]}; {'all equal' if equal else 'not all equal'}")
+        if accept:
+            for path in experiments.accept(record, old, new, root):
+                typer.echo(f"accepted {path}")
+    except (OSError, ValueError) as error:
+        raise refuse(error) from None
+    if not table["within"].all():
+        raise typer.Exit(1)
+
+
 @data.command()
 def check(name: str, root: Annotated[Path | None, typer.Argument()] = None) -> None:
     """Is the dataset NAME under ROOT (default: COMPANION_DATA) whole?"""
@@ -77,7 +134,7 @@ def simulate(
     processes: Annotated[int | None, typer.Option(help="Default: one a core.")] = None,
 ) -> None:
     """Write a simulated release of NTU RGB+D into OUT/ntu; a call that was interrupted goes on."""
-    from companion.datasets.simulator.release import Release, simulate
+    from companion.simulator.release import Release, simulate
 
     try:
         chosen = {"groups": tuple(groups.split(","))} if groups else {}
@@ -98,9 +155,9 @@ def checks(read: bool = True) -> dict[str, Callable]:
     Args:
         read: read every file; else count those of the skeleton datasets, which takes no time.
     """
-    from companion import clips
-    from companion.datasets import digits, msr_daily, ntu, nucla, sbu
-    from companion.datasets.simulator import release
+    from companion.datasets import digits
+    from companion.formats import clips, msr_daily, ntu, nucla, sbu
+    from companion.simulator import release
 
     def skeletons(data) -> Callable:
         def count_or_read(root: Path | None) -> str:

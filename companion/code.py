@@ -1,18 +1,25 @@
 """What code computes: fingerprints of source files that a changed sentence leaves alone.
 
-Two files compute the same if their syntax trees are equal without docstrings; comments and formatting are in no
-tree. A closure is a module with all that it imports from the package, at any depth.
+Two files compute the same if their syntax trees are equal without docstrings; comments and formatting are in
+no tree. A closure is a module with all that it imports from the package, at any depth.
 """
 
 import ast
+import inspect
+import sys
+import textwrap
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from types import FunctionType, MethodType
 
 from companion.files import fingerprint
 
 PACKAGE = Path(__file__).resolve().parent
-PLUMBING = frozenset({"companion.code", "companion.files"})  # where numbers are kept, not what they are
+PLUMBING = frozenset(  # where numbers are kept and asked for, not what they are
+    f"companion.{room}" for room in ("code", "files", "presets", "records")
+)
+PLAIN = (int, float, str, bool, tuple, list, dict, type(None))
 
 
 def semantics(path: str | Path) -> str:
@@ -95,3 +102,45 @@ def imports(tree: ast.AST) -> Iterable[str]:
             if node.module != "companion":
                 yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def defined(*objects: object) -> dict[str, str]:
+    """What callables compute that are defined outside the package, in a notebook say: name -> fingerprint.
+
+    Functions and classes that they use and that are defined in the same place count, and plain values too.
+
+    Raises:
+        ValueError: the source of one cannot be had, so that it cannot be told from another.
+    """
+    found: dict[str, str] = {}
+    left = list(objects)
+    while left:
+        it = left.pop()
+        if isinstance(it, partial):
+            left += [it.func, *it.args, *it.keywords.values()]
+        elif isinstance(it, MethodType):
+            left += [it.__func__, type(it.__self__)]
+        elif isinstance(it, FunctionType | type) and it.__module__.split(".")[0] != "companion":
+            name = f"{it.__module__}.{it.__qualname__}"
+            if name in found or it.__module__ in sys.stdlib_module_names or installed(it.__module__):
+                continue
+            try:
+                tree = ast.parse(textwrap.dedent(inspect.getsource(it)).strip().rstrip(","))
+            except (OSError, TypeError, SyntaxError):
+                raise ValueError(
+                    f"the source of {name} cannot be read, so that it cannot be compared; use def in a cell"
+                ) from None
+            used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+            values = inspect.getclosurevars(it) if isinstance(it, FunctionType) else None
+            known = {**values.globals, **values.nonlocals} if values else vars(sys.modules[it.__module__])
+            plain = {n: known[n] for n in sorted(used & known.keys()) if isinstance(known[n], PLAIN)}
+            found[name] = fingerprint([dump(tree).encode(), repr(plain).encode()])
+            left += [known[n] for n in used & known.keys() if callable(known[n])]
+            left += it.__mro__[1:] if isinstance(it, type) else []
+    return found
+
+
+def installed(module: str) -> bool:
+    """Does a module come from an installed package? Its version stands in the record."""
+    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    return "site-packages" in file or "dist-packages" in file

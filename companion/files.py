@@ -1,10 +1,14 @@
-"""Files written whole or not at all, fingerprints, and the places of the repository."""
+"""Files written whole or not at all, damaged ones, fingerprints, and the places of the repository."""
 
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+
+
+class DamagedFile(ValueError):
+    """A file that is not what it should be; the sentence names it, and the line where there are lines."""
 
 
 def repository(folder: Path) -> Path | None:

@@ -3,28 +3,33 @@
 One JSON file a (variant, fold, seed), so that a campaign stops and goes on anywhere:
 
     <out>/<notebook>/<source>/<profile>/<protocol>/<variant>-fold<F>-seed<N>.json
+    <out>/units/<key>.txt                   what the test set consists of, one unit a line, once a test set
+
+A record stands while its params, its data and the code of its experiment are what they were.
 """
 
+import base64
 import json
 import math
 import os
 import platform
 import re
 import subprocess
-import sys
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-import yaml
+import numpy as np
+from jaxtyping import Float
 
 from companion.files import REPOSITORY, fingerprint, scratch, write_whole
 
 PROFILES = ("quick", "full", "paper")
-CONFIG = REPOSITORY / "workflow" / "config.yaml"
 PACKAGES = ("torch", "torchvision", "numpy", "accelerate")
-FIELDS = {"run": dict, "params": dict, "metrics": dict, "claims": dict, "provenance": dict}
+FIELDS = {"run": dict, "params": dict, "metrics": dict, "provenance": dict}
+KEPT = {"counts": dict, "units": dict}  # of records made since there are scores per unit
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Run:
     """What one record is about.
 
     Raises:
-        ValueError: an unknown profile, or a name that could leave its folder.
+        ValueError: an unknown profile, a name that could leave its folder, or a fold or seed below 0.
     """
 
     notebook: str
@@ -47,75 +52,38 @@ class Run:
         if self.profile not in PROFILES:
             raise ValueError(f"unknown profile {self.profile!r}; choose one of {', '.join(PROFILES)}")
         for name, value in asdict(self).items():
-            if isinstance(value, str) and not re.fullmatch(r"\w[\w.+-]*", value):
+            if name in ("fold", "seed"):
+                if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32:
+                    raise ValueError(f"{name} is {value!r}; give a whole number from 0")
+            elif not re.fullmatch(r"\w[\w.+-]*", value):
                 raise ValueError(
                     f"{name} {value!r} cannot be part of a file name; use letters, digits, . + - _"
                 )
 
+    @property
+    def chapter(self) -> str:
+        """The name of its experiment: the notebook's without its number."""
+        return self.notebook.partition("_")[2]
+
     def path(self, out: str | Path | None = None) -> Path:
-        """The record's file in the folder `out`, which is resolved from the repository root.
-
-        Default: `results/quick/runs` for the quick profile, else `results/runs`, which is in git.
-        The environment variable COMPANION_OUT takes the place of `results/quick`.
-        """
-        out = out or (f"{scratch()}/runs" if self.profile == "quick" else "results/runs")
+        """The record's file in the folder `out`, see `folder`."""
         name = f"{self.variant}-fold{self.fold}-seed{self.seed}.json"
-        return REPOSITORY / out / self.notebook / self.source / self.profile / self.protocol / name
+        return folder(self.profile, out) / self.notebook / self.source / self.profile / self.protocol / name
 
 
-def plan(
-    notebook: str,
-    source: str,
-    profile: str,
-    seed: int = 0,
-    protocol: str | None = None,
-    variant: str | None = None,
-    fold: int | None = None,
-) -> dict[Run, dict]:
-    """What one call of a notebook measures, from `workflow/config.yaml`: each run and its params.
+def folder(profile: str, out: str | Path | None = None) -> Path:
+    """Where the records of a profile lie; `out` is resolved from the repository root, if there is one.
 
-    A preset's `folds` and `seeds` say how many there are (default 1 fold, any seed); a variant may have
-    its own. They are no params, so that more seeds leave the records of the others as they are.
-
-    Args:
-        protocol, variant, fold: only these; a variant that the preset does not list gets the numbers
-            that the protocol's variants share.
-
-    Raises:
-        ValueError: no preset for this source, profile, protocol or fold.
+    Default: `results/quick/runs` for the quick profile, else `results/runs`, which is in git.
+    The environment variable COMPANION_OUT takes the place of `results/quick`.
     """
-    presets = yaml.safe_load(CONFIG.read_text())["presets"][notebook]
-    if source not in presets.get(profile, {}):
-        known = ", ".join(f"{s} in {p}" for p, sources in presets.items() for s in sources)
-        raise ValueError(
-            f"{notebook} has no preset for source {source!r} in profile {profile!r}; there are {known}"
-        )
-    protocols = presets[profile][source]
-    if protocol is not None and protocol not in protocols:
-        raise ValueError(f"unknown protocol {protocol!r} of {notebook}; choose one of {', '.join(protocols)}")
-    chosen = {}
-    for name in [protocol] if protocol else protocols:
-        shared = {key: value for key, value in protocols[name].items() if key != "variants"}
-        own = protocols[name]["variants"]
-        for which in [variant] if variant else own:
-            params = shared | (own.get(which) or {})
-            folds, seeds = params.pop("folds", 1), params.pop("seeds", seed + 1)
-            if fold is not None and not 0 <= fold < folds:
-                raise ValueError(f"unknown fold {fold} of {name}; choose one of 0 to {folds - 1}")
-            if seed < seeds or variant:
-                for number in range(folds) if fold is None else [fold]:
-                    chosen[Run(notebook, source, profile, name, which, number, seed)] = params
-    return chosen
+    return (REPOSITORY or Path.cwd()) / (out or (scratch() / "runs" if profile == "quick" else "results/runs"))
 
 
-def checkpoint(run: Run, params: dict) -> Path:
-    """Where the run's weights lie on this machine; those of other params or other code lie elsewhere.
-
-    Code is the whole package for `quick`, else the imported files that numbers depend on.
-    """
-    made_by = package_fingerprint() if run.profile == "quick" else json.dumps(code())
-    key = fingerprint([json.dumps(params, sort_keys=True).encode(), made_by.encode()])
-    return run.path(f"{scratch()}/weights").with_suffix(f".{key}.safetensors")
+def checkpoint(run: Run, params: dict, data: dict, code: dict) -> Path:
+    """Where the run's weights lie on this machine; those of other params, data or code lie elsewhere."""
+    key = fingerprint([json.dumps(part, sort_keys=True).encode() for part in (params, data, code)])
+    return run.path(scratch() / "weights").with_suffix(f".{key}.safetensors")
 
 
 def read(path: str | Path) -> dict:
@@ -134,6 +102,9 @@ def read(path: str | Path) -> dict:
             raise ValueError(
                 f"{path}: field {field!r} is missing or no object; delete the file and run its notebook"
             )
+    for field, kind in KEPT.items():
+        if not isinstance(record.get(field, {}), kind):
+            raise ValueError(f"{path}: field {field!r} is no object; delete the file and run its notebook")
     try:
         run = Run(**record["run"])
     except (TypeError, ValueError) as error:
@@ -143,17 +114,46 @@ def read(path: str | Path) -> dict:
     for name, value in record["metrics"].items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"{path}: metric {name!r} is {value!r}, not a finite number")
+    for name, pair in record.get("counts", {}).items():
+        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, int) for n in pair)):
+            raise ValueError(f"{path}: count {name!r} is {pair!r}, not how many of how many")
     return record
 
 
-def find(path: Path, params: dict) -> dict | None:
-    """The record at `path` if it was made with equal `params`; of the quick profile also by equal code."""
-    if not path.is_file():
-        return None
-    record = read(path)
-    made_by = record["provenance"].get("package")
-    stale = record["run"]["profile"] == "quick" and made_by != package_fingerprint()
-    return None if stale or record["params"] != json.loads(json.dumps(params)) else record
+def standing(record: dict, params: dict, code: Mapping[str, str], data: Mapping | None = None) -> list[str]:
+    """Why a record does not stand: what differs from what would be made now; empty if it stands.
+
+    Args:
+        code: see `companion.code.closure`.
+        data: fingerprints; None: not compared, where the data need not be there.
+    """
+    provenance, reasons = record["provenance"], []
+    wanted = json.loads(json.dumps(params))
+    changed = [
+        key for key in sorted({*wanted, *record["params"]}) if wanted.get(key) != record["params"].get(key)
+    ]
+    if changed:
+        reasons.append(f"other params ({', '.join(changed)})")
+    made = [one for one in (provenance, *provenance.get("accepted", [])) if known(one)]
+    if not made:
+        reasons.append("made before code and data were compared")
+    else:
+        now = [one for one in made if data is None or one["data"] == dict(data)]
+        if not now:
+            reasons.append("other data")
+        if dict(code) not in [one["code"] for one in now or made]:
+            then = made[-1]["code"]
+            files = [file for file in sorted({*then, *code}) if then.get(file) != code.get(file)]
+            reasons.append(f"older than {', '.join(files)}")
+    precision = provenance.get("precision") or "f32"
+    if "precision" not in changed and precision != params.get("precision", "f32"):
+        reasons.append(f"trained in {precision}")
+    return reasons
+
+
+def known(made: Mapping) -> bool:
+    """Does it say by which code and from which data a record was made? Those before this rule name files."""
+    return "chosen" in made or "rerun" in made
 
 
 def write(
@@ -161,8 +161,10 @@ def write(
     params: dict,
     metrics: dict,
     *,
+    counts: dict | None = None,
+    units: Mapping[str, Float[np.ndarray, " U"]] | None = None,
+    ids: Sequence[str] = (),
     out: str | Path | None = None,
-    claims: dict | None = None,
     **provenance: object,
 ) -> dict:
     """Write one run's record, whole or not at all.
@@ -170,14 +172,21 @@ def write(
     Args:
         params: the numbers that the run was given.
         metrics: name -> finite number.
-        claims: name -> true or false, of this run alone.
-        provenance: what the caller knows: seconds, fingerprints of data and weights.
+        counts: of a percentage: how many of how many.
+        units: of a metric: its mean over each unit of the test set, NaN where it is not defined.
+        ids: of these units.
+        provenance: what the caller knows: seconds, fingerprints of data, code and weights.
     """
+    data = json.dumps(provenance.get("data"), sort_keys=True)
+    key = fingerprint([data.encode(), *(name.encode() for name in ids)])
+    if ids:
+        write_whole(folder(run.profile, out) / "units" / f"{key}.txt", "".join(f"{name}\n" for name in ids))
     record = {
         "run": asdict(run),
         "params": params,
         "metrics": metrics,
-        "claims": claims or {},
+        "counts": counts or {},
+        "units": {"of": key} | {name: pack(values) for name, values in (units or {}).items()} if ids else {},
         "provenance": {**surroundings(), **provenance},
     }
     path = run.path(out)
@@ -185,22 +194,55 @@ def write(
     return read(path)
 
 
+def pack(values: Float[np.ndarray, " U"]) -> str:
+    """Numbers in half precision as text."""
+    return base64.b64encode(zlib.compress(np.asarray(values, "<f2").tobytes(), 9)).decode()
+
+
+def unpack(text: str) -> Float[np.ndarray, " U"]:
+    """The numbers that `pack` wrote.
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    try:
+        return np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), "<f2").astype(float)
+    except (TypeError, ValueError, zlib.error) as error:
+        raise ValueError(f"the scores of a record cannot be read ({error}); make it again") from None
+
+
+def accept(path: Path, code: Mapping[str, str], data: Mapping[str, str], rerun: str) -> None:
+    """Note in a record that present code gives its numbers, as another record of its variant shows.
+
+    Args:
+        data: what it reads now.
+        rerun: the record that was made again with equal metrics and weights.
+
+    Raises:
+        ValueError: the record was made from other data.
+    """
+    record = read(path)
+    provenance = record["provenance"]
+    if "counts" in record and provenance.get("data") != dict(data):
+        raise ValueError(f"{path} was made from other data; make it again")
+    shown = {"code": dict(code), "data": dict(data), "commit": commit(), "rerun": rerun}
+    provenance["accepted"] = [*provenance.get("accepted", []), shown]
+    write_whole(path, json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
 def same(one: dict, other: dict) -> bool:
-    """Equal run, params, metrics, claims and weights; the rest of provenance may differ."""
-    fields = ("run", "params", "metrics", "claims")
+    """Equal run, params, metrics and weights; the rest of provenance may differ."""
     weights = [r["provenance"].get("weights") for r in (one, other)]
-    return all(one[f] == other[f] for f in fields) and weights[0] == weights[1]
+    return all(one[f] == other[f] for f in ("run", "params", "metrics")) and weights[0] == weights[1]
 
 
 def surroundings() -> dict:
-    """Commit, code, package versions, device and threads of this process."""
+    """Commit, package versions, device and threads of this process."""
     import torch
 
     return {
-        "commit": git("rev-parse", "HEAD"),
-        "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
-        "code": code(),
-        "package": package_fingerprint(),
+        "commit": commit(),
+        "dirty": dirty(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "device": torch.cuda.get_device_name()
@@ -219,24 +261,16 @@ def git(*words: str) -> str | None:
     return done.stdout.strip()
 
 
-def code() -> dict[str, str]:
-    """Fingerprints of the imported files of the package that numbers depend on."""
-    floors = tuple(
-        f"companion.{room}"
-        for room in ("ops", "models", "datasets", "metrics", "skeleton", "clips", "video", "training")
-    )
-    files = {
-        Path(m.__file__) for name, m in list(sys.modules.items()) if name.startswith(floors) and m.__file__
-    }
-    house = Path(__file__).resolve().parents[1]
-    return {str(f.relative_to(house)): fingerprint(f.read_bytes()) for f in sorted(files)}
+def commit() -> str | None:
+    """Of this repository; None if its files lie in no repository or in another one."""
+    top = git("rev-parse", "--show-toplevel")
+    return git("rev-parse", "HEAD") if top and Path(top) == REPOSITORY else None
 
 
-@cache
-def package_fingerprint() -> str:
-    """Of all Python files of the package and the presets."""
-    files = sorted((REPOSITORY / "companion").rglob("*.py"))
-    return fingerprint([*(f.read_bytes() for f in files), CONFIG.read_bytes()])
+def dirty() -> bool | None:
+    """Were tracked files changed? None where that cannot be known."""
+    changed = git("status", "--porcelain", "--untracked-files=no") if commit() else None
+    return None if changed is None else bool(changed)
 
 
 def check_out(run: Run, out: str | Path | None) -> None:

@@ -3,6 +3,10 @@
 An epoch is the unit of everything that can be interrupted: its order, its data and its noise come
 from (seed, epoch) alone, and a checkpoint is written when it ends. A run that is killed anywhere
 goes on from its last whole epoch and ends with the weights of an unbroken one.
+
+Several processes share each batch of training, whatever its size, and the gradient is that of the whole
+batch. Whole batches of a test set are dealt to them, each with noise of its own, so that the number of
+processes changes no score.
 """
 
 import json
@@ -10,26 +14,95 @@ import math
 import os
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    convert_outputs_to_fp32,
+    gather_object,
+    send_to_device,
+)
+from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
 from tqdm import tqdm
 
-from companion import records
 from companion.files import fingerprint, write_whole
 
 Step = Callable[[nn.Module, Any], Tensor]
 Score = Callable[[nn.Module, Any], dict[str, Tensor]]
+PRECISIONS = ("f32", "bf16")
+
+
+class Scores(NamedTuple):
+    """What a model reaches on a test set."""
+
+    metrics: dict[str, float]
+    counts: dict[str, tuple[int, int]] = {}  # of metrics that are percentages: how many of how many
+    units: dict[str, Float[np.ndarray, " U"]] = {}  # mean over each unit of the test set, NaN where undefined
+    ids: Sequence[str] = ()  # of the units
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run, lazy in everything: whether its record stands is known before a part of it is called.
+
+    Args:
+        data: fingerprints of all that it reads, by name.
+        train, test: give the two sides of the protocol.
+        build: makes the model; called after seeding.
+        params: `fit` holds options of `fit`; `precision` is f32 unless it says bf16. The record keeps them.
+        loss: what `fit` lowers, called as loss(model, batch).
+        score: one row a sample, called as score(model, batch).
+        units: metrics whose score per unit of the test set is kept.
+    """
+
+    data: Callable[[], dict[str, str]]
+    train: Callable[[], Any]
+    test: Callable[[], Any]
+    build: Callable[[], Any]
+    params: dict
+    loss: Step
+    score: Score
+    units: Sequence[str] = ()
+
+    def learn(self, seed: int, checkpoint: Path) -> tuple[Any, list[float]]:
+        """The trained model, and the mean loss of each epoch."""
+        data = self.train()
+        seed_everything(seed)
+        model = self.build()
+        options = {"precision": self.params.get("precision", "f32")} | self.params["fit"]
+        schedule = getattr(model, "anneal", None)
+        losses = fit(model, data, self.loss, seed=seed, schedule=schedule, checkpoint=checkpoint, **options)
+        return model.eval(), losses
+
+    def load(self, seed: int, checkpoint: Path) -> tuple[Any, list[float]]:
+        """What `learn` has left behind: the model, and the losses of the epochs that it has seen."""
+        self.train()  # what several models share is made before the seed counts
+        seed_everything(seed)
+        model = self.build()
+        losses = load_checkpoint(checkpoint, model)
+        if hasattr(model, "anneal"):
+            model.anneal(1.0)
+        return model.eval(), losses
+
+    def weights(self, model: Any) -> str:
+        """Fingerprint of a model's weights."""
+        return weights_fingerprint(model)
+
+    def evaluate(self, model: Any, seed: int) -> Scores:
+        """The scores on the test set."""
+        test = self.test()
+        return summary(evaluate(model, test, self.score, seed=seed), test.units, self.units)
 
 
 def seed_everything(*seed: int) -> None:
@@ -42,22 +115,56 @@ def seed_everything(*seed: int) -> None:
 
 
 def accelerator() -> Accelerator:
-    """This process's devices; `batch_size` is the size over all processes together.
+    """This process's devices.
 
-    Products are computed in bf16 where the device has instructions for them: on GPUs, and on CPUs with
-    avx512_bf16, where training is about twice as fast. Other CPUs imitate bf16 slowly, so they stay in f32.
+    Raises:
+        ValueError: the launcher asks for a precision, which is a number of the preset.
     """
-    fast = torch.cuda.is_available() or torch.cpu.get_capabilities().get("avx512_bf16", False)
-    return Accelerator(
-        mixed_precision="bf16" if fast else "no",
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],  # a stage rests some
-    )
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if asked != "no":
+        raise ValueError(
+            f"the launcher asks for mixed precision {asked!r}; launch with --mixed_precision no,"
+            " and write precision: bf16 into the preset"
+        )
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # a stage of a training rests some
+    return Accelerator(mixed_precision="no", kwargs_handlers=[unused])
 
 
-def loader(data: Dataset, batch_size: int, **options: Any) -> DataLoader:
-    """Batches of a dataset whose `__getitems__` gives whole batches."""
-    return DataLoader(data, batch_size, collate_fn=lambda batch: batch, **options)
+class Share(BatchSampler):
+    """The part of each batch that falls to one of several processes.
+
+    Args:
+        order: draws the order of an epoch; equal in all processes.
+    """
+
+    def __init__(self, samples: int, batch_size: int, order: torch.Generator, process: int, of: int) -> None:
+        super().__init__(RandomSampler(range(samples), generator=order), batch_size, samples >= batch_size)
+        self.process, self.of = process, of
+        self.whole = min(samples, batch_size)  # of a batch: what is left of an epoch is dropped
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in super().__iter__():
+            yield batch[self.process :: self.of] or batch[:1]  # with weight 0
+
+    def weight(self) -> float:
+        """Of this process's mean loss, so that the mean over processes is that of the whole batch."""
+        mine = len(range(self.process, self.whole, self.of))
+        return mine * self.of / self.whole
+
+
+@contextmanager
+def computing(model: nn.Module, precision: str) -> Iterator[None]:
+    """While this lasts, products of the model are computed in this precision; it gives f32."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
+    forward = model.forward
+    if precision == "bf16":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        model.forward = convert_outputs_to_fp32(torch.autocast(device, torch.bfloat16)(forward))
+    try:
+        yield
+    finally:
+        model.__dict__.pop("forward", None)
 
 
 def fit(
@@ -73,6 +180,7 @@ def fit(
     warmup: float = 0.05,
     factors: dict[str, float] | None = None,
     schedule: Callable[[float], None] | None = None,
+    precision: str = "f32",
     seed: int = 0,
     checkpoint: str | Path | None = None,
 ) -> list[float]:
@@ -83,19 +191,22 @@ def fit(
     Args:
         data: `__getitems__(indices)` gives a batch; `set_epoch(epoch)`, if there, draws it anew.
         loss: called as loss(model, batch), gives a scalar.
+        batch_size: over all processes together; a smaller data set is one batch.
         clip: largest norm of the gradient.
         factors: of the rate, for the parameters whose names begin so: {"locate": 0.1}.
         schedule: called before each epoch, and at the end, with the share of the epochs that is done.
         warmup: share of the steps in which the rate rises.
+        precision: of the model's products: f32, or bf16, which GPUs and CPUs with avx512_bf16 have.
         checkpoint: safetensors file to go on from and to write after each epoch; a finished one
             is loaded and nothing is trained.
 
     Raises:
-        ValueError: the checkpoint is damaged or belongs to another model.
+        ValueError: the checkpoint is damaged or belongs to another model; an unknown precision.
     """
     device = accelerator()
     order = torch.Generator()
-    batches = loader(data, batch_size, shuffle=True, drop_last=len(data) >= batch_size, generator=order)
+    share = Share(len(data), batch_size, order, device.process_index, device.num_processes)
+    batches = DataLoader(data, batch_sampler=share, collate_fn=lambda batch: batch, generator=order)
     groups: dict[float, list[nn.Parameter]] = {}
     for name, value in model.named_parameters():
         factor = math.prod(f for start, f in (factors or {}).items() if name.startswith(start))
@@ -107,41 +218,40 @@ def fit(
         fused=True,
     )
     losses = load_checkpoint(checkpoint, model, optimizer) if checkpoint and Path(checkpoint).exists() else []
-    trained, optimizer, batches = device.prepare(model, optimizer, batches)
-    steps, step = epochs * len(batches), len(losses) * len(batches)
-    trained.train()
-    bar = tqdm(total=steps, initial=step, unit="step", leave=False, disable=not watched())
-    for epoch in range(len(losses), epochs):
-        order.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
-        seed_everything(seed, epoch, device.process_index)
-        batches.set_epoch(epoch)  # else a resumed loader counts from 0, and tells the data so
-        if hasattr(data, "set_epoch"):
-            data.set_epoch(epoch)
+    with computing(model, precision):
+        trained, optimizer = device.prepare(model, optimizer)
+        steps, step = epochs * len(share), len(losses) * len(share)
+        trained.train()
+        bar = tqdm(total=steps, initial=step, unit="step", leave=False, disable=not watched())
+        for epoch in range(len(losses), epochs):
+            order.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+            seed_everything(seed, epoch, device.process_index)
+            if hasattr(data, "set_epoch"):
+                data.set_epoch(epoch)
+            if schedule:
+                schedule(epoch / epochs)
+            total = torch.zeros((), device=device.device)
+            for batch in batches:
+                rate = lr * min(1, (step + 1) / max(1, warmup * steps))
+                rate *= (1 + math.cos(math.pi * step / steps)) / 2
+                for group in optimizer.param_groups:
+                    group["lr"] = rate * group["factor"]
+                value = share.weight() * loss(trained, send_to_device(batch, device.device))
+                optimizer.zero_grad()
+                device.backward(value)
+                device.clip_grad_norm_(trained.parameters(), clip)
+                optimizer.step()
+                total = total + value.detach()
+                step += 1
+                bar.update()
+            losses.append(device.reduce(total, "mean").item() / len(share))
+            bar.set_postfix(epoch=epoch + 1, loss=f"{losses[-1]:.3f}")
+            if checkpoint and device.is_main_process:
+                save_checkpoint(checkpoint, model, None if epoch + 1 == epochs else optimizer, losses)
         if schedule:
-            schedule(epoch / epochs)
-        total = 0.0
-        for batch in batches:
-            rate = (
-                lr * min(1, (step + 1) / max(1, warmup * steps)) * (1 + math.cos(math.pi * step / steps)) / 2
-            )
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group["factor"]
-            value = loss(trained, batch)
-            optimizer.zero_grad()
-            device.backward(value)
-            device.clip_grad_norm_(trained.parameters(), clip)
-            optimizer.step()
-            total = total + value.detach()
-            step += 1
-            bar.update()
-        losses.append(device.reduce(total, "mean").item() / len(batches))
-        bar.set_postfix(epoch=epoch + 1, loss=f"{losses[-1]:.3f}")
-        if checkpoint and device.is_main_process:
-            save_checkpoint(checkpoint, model, None if epoch + 1 == epochs else optimizer, losses)
-    if schedule:
-        schedule(1.0)
-    bar.close()
-    device.unwrap_model(trained, keep_fp32_wrapper=False).cpu()
+            schedule(1.0)
+        bar.close()
+    model.cpu()
     return losses
 
 
@@ -149,101 +259,82 @@ def fit(
 def evaluate(
     model: nn.Module, data: Dataset, score: Score, *, batch_size: int = 500, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """One row a sample: `score(model, batch)` gives name -> tensor of B values.
+    """One row a sample: `score(model, batch)` gives name -> tensor of B values, computed in f32.
 
-    The noise of a stochastic model comes from `seed`; the batch size changes it, so keep it.
+    Batches are of nearly equal sizes, so that no sample is scored alone where a score compares samples.
+    The noise of a stochastic model comes from `seed` and the batch; the batch size changes it, so keep it.
     """
     device = accelerator()
-    seed_everything(seed, device.process_index)
-    read, batches = device.prepare(model, loader(data, batch_size))
-    read.eval()
-    columns: dict[str, list[Tensor]] = {}
-    for batch in batches:
-        for name, values in score(read, batch).items():
-            columns.setdefault(name, []).append(device.gather_for_metrics(values).float().cpu())
-    device.unwrap_model(read, keep_fp32_wrapper=False).cpu()
-    return {name: torch.cat(parts).numpy() for name, parts in columns.items()}
+    model = model.to(device.device).eval()
+    parts = np.array_split(np.arange(len(data)), max(1, -(-len(data) // batch_size)))
+    found: list[tuple[int, dict[str, Tensor]]] = []
+    for number in range(device.process_index, len(parts), device.num_processes):
+        seed_everything(seed, number)
+        batch = send_to_device(data.__getitems__(parts[number].tolist()), device.device)
+        found.append((number, {name: v.float().cpu() for name, v in score(model, batch).items()}))
+    model.cpu()
+    rows = [row for _, row in sorted(gather_object(found), key=lambda pair: pair[0])]
+    names = {name: None for row in rows for name in row}
+    return {name: torch.cat([row[name] for row in rows]).numpy() for name in names}
 
 
-def measure(
-    run: records.Run,
-    params: dict,
-    build: Callable[[], nn.Module],
-    data: Dataset,
-    test: Dataset,
-    loss: Step,
-    score: Score,
-    *,
-    out: str | Path | None = None,
-) -> tuple[dict, nn.Module | None, list[float]]:
-    """Train, test and record one run, or take up what stands of it: its record, its checkpoint.
-
-    The code that the record names is that of the beginning; `seconds` is empty for a run that went on.
+def summary(rows: dict[str, np.ndarray], units: Sequence[str], kept: Sequence[str]) -> Scores:
+    """The mean of each column of `evaluate`; a sample for which a score is not defined has NaN and no say.
 
     Args:
-        params: with the options of `fit` under "fit"; a record made with equal params is kept.
-        build: makes the model; called after seeding.
-        data, test: the training set, and the set that `score` is averaged over, once; a sample for which
-            a score is not defined has NaN and does not count. A score of no sample is left out.
-        out: folder of the records, see `records.Run.path`.
-
-    Returns:
-        The record; the trained model, or None where only the record is left; the loss of each epoch.
+        units: of each sample, what it is a part of.
+        kept: the columns whose mean over each unit is kept.
     """
-    records.check_out(run, out)
-    record, checkpoint = records.find(run.path(out), params), records.checkpoint(run, params)
-    if record and not checkpoint.exists():
-        return record, None, []
-    start, resumed, made_by = perf_counter(), checkpoint.exists(), records.surroundings()
-    seed_everything(run.seed)
-    model = build()
-    schedule = getattr(model, "anneal", None)
-    if record:
-        losses = load_checkpoint(checkpoint, model)
-        if weights_fingerprint(model) != record["provenance"].get("weights"):
-            return record, None, []
-        if schedule:
-            schedule(1.0)
-        return record, model.eval(), losses
-    losses = fit(model, data, loss, seed=run.seed, schedule=schedule, checkpoint=checkpoint, **params["fit"])
-    rows = evaluate(model, test, score, seed=run.seed)
-    rows = {name: values[~np.isnan(values)] for name, values in rows.items()}
-    means = {name: round(float(values.mean(dtype=float)), 4) for name, values in rows.items() if len(values)}
-    provenance = made_by | {
-        "seconds": None if resumed else round(perf_counter() - start),
-        "precision": "bf16" if accelerator().mixed_precision == "bf16" else "f32",
-        "data": {"train": data.fingerprint, "test": test.fingerprint},
-        "weights": weights_fingerprint(model),
-    }
-    record = records.write(run, params, means | {"n_test": len(test)}, out=out, **provenance)
-    return record, model, losses
+    metrics, counts = {}, {}
+    for name, values in rows.items():
+        values = values[~np.isnan(values)].astype(float)
+        if len(values):
+            metrics[name] = round(float(values.mean()), 4)
+            if np.isin(values, (0.0, 100.0)).all():
+                counts[name] = int((values == 100).sum()), len(values)
+    ids, place = np.unique(np.array(units), return_inverse=True)
+    means = {}
+    for name in [name for name in kept if name in rows]:
+        there = ~np.isnan(rows[name])
+        number = np.bincount(place[there], minlength=len(ids))
+        total = np.bincount(place[there], rows[name][there], len(ids))
+        means[name] = np.where(number > 0, total / np.maximum(number, 1), np.nan)
+    return Scores(metrics | {"n_test": len(place)}, counts, means, ids.tolist())
 
 
-def part(
-    run: records.Run, params: dict, build: Callable[[], nn.Module], data: Dataset, loss: Step
+def pretrained(
+    build: Callable[[], nn.Module], params: dict, data: Dataset, loss: Step, *, seed: int, checkpoint: Path
 ) -> nn.Module:
     """What several runs build on, ready to rest: trained once on this machine, and kept as a checkpoint.
 
     Args:
-        run: whose variant is the part's name.
-        params: with the options of `fit` under "fit"; or "weights", a file in the repository to load instead;
-            without either it is ready when it is built.
+        params: with the options of `fit` under "fit"; without them it is ready when it is built.
     """
-    seed_everything(run.seed)
+    seed_everything(seed)
     model = build()
-    if "weights" in params:
-        load_checkpoint(records.REPOSITORY / params["weights"], model)
-    elif "fit" in params:
-        own = records.checkpoint(run, params | {"data": data.fingerprint})
-        fit(model, data, loss, seed=run.seed, checkpoint=own, **params["fit"])
+    if "fit" in params:
+        options = {"precision": params.get("precision", "f32")} | params["fit"]
+        fit(model, data, loss, seed=seed, checkpoint=checkpoint, **options)
     return model.eval()
 
 
-def begun(build: Callable[[], nn.Module], trained: nn.Module) -> nn.Module:
-    """A model that begins with the weights of one trained on other classes, all but the scores'."""
-    model = build()
-    known = {name: w for name, w in trained.state_dict().items() if not name.startswith("classify")}
-    model.load_state_dict(model.state_dict() | known)
+def from_pretrained(build: Callable[[], nn.Module], trained: nn.Module, head: str = "classify") -> nn.Module:
+    """A model that begins with the weights of one trained on other classes, all but the head's.
+
+    Raises:
+        ValueError: no weight's name begins with `head`, or other weights differ in name or shape.
+    """
+    model, known = build(), trained.state_dict()
+    own = model.state_dict()
+    taken = {name: value for name, value in known.items() if not name.startswith(head)}
+    if len(taken) == len(known):
+        raise ValueError(f"{type(trained).__name__} has no weights {head}.*; name its head")
+    for name in sorted({*taken, *(name for name in own if not name.startswith(head))}):
+        if name not in taken or name not in own or taken[name].shape != own[name].shape:
+            raise ValueError(
+                f"{name} of {type(model).__name__} does not fit what was pretrained; build alike"
+            )
+    model.load_state_dict(own | taken)
     return model
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from companion import clips
 from companion.__main__ import app
-from companion.clips import DamagedClip, find, keep
-from companion.datasets import nucla
+from companion.datasets import cache
+from companion.datasets.cache import keep
+from companion.formats import clips, nucla
+from companion.formats.clips import DamagedClip, find
 
 
 def put(folder, name, frames=3, skeletons=None):
@@ -45,7 +46,7 @@ def test_a_kept_clip_is_the_parsed_clip(folder):
 def test_it_is_parsed_once_and_again_when_a_file_changes(folder, monkeypatch):
     store(folder)
     with monkeypatch.context() as patch:
-        patch.setattr(clips, "read_all", None)
+        patch.setattr(cache, "read_all", None)
         store(folder)
     put(folder / "nucla", "a01_s01_e00_v01", 7)
     assert len(store(folder)[0].skeleton) == 7
@@ -72,8 +73,9 @@ def test_a_dataset_of_which_nothing_can_be_read_is_refused(tmp_path):
 
 def test_two_processes_may_keep_it_at_once(folder):
     script = (
-        "import sys; from pathlib import Path; from companion.clips import find, keep;"
-        "from companion.datasets import nucla; root = Path(sys.argv[1]);"
+        "import sys; from pathlib import Path; from companion.formats.clips import find;"
+        "from companion.datasets.cache import keep; from companion.formats import nucla;"
+        "root = Path(sys.argv[1]);"
         "print(len(keep('nucla', find(root, 'nucla', '*.json'), nucla.parse, cache=root / 'cache')))"
     )
     run = [sys.executable, "-c", script, str(folder)]

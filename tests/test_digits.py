@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from companion.datasets.digits import PATCH, PROTOCOLS, SPLITS, Digits, ink_boxes, mnist_file
+from companion.datasets.digits import PATCH, PROTOCOLS, SPLITS, Digits, ink_boxes
+from companion.formats.mnist import mnist_file
 
 ROOT = os.environ.get("COMPANION_DATA")
 needs_mnist = pytest.mark.skipif(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from companion import pictures
+from companion.media import read_image
 from companion.models import dpm
 from companion.models.dpm import DPM, Component, detect, placed, pyramid, scores, suppressed
 from companion.ops.hog import hog
@@ -353,13 +353,13 @@ def test_the_authors_models_find_what_is_in_the_photographs():
     for kind, name, (x, y) in PLAIN:
         thing = dpm.read_release(RELEASE / f"VOC2007/{kind}_final.mat")
         assert len(thing.components) == 6 and all(len(c.parts) == 8 for c in thing.components)
-        image = pictures.read(RELEASE / f"{name}.jpg")
+        image = read_image(RELEASE / f"{name}.jpg")
         best = detect(thing, image)[0]
         x0, y0, x1, y1 = best.box.tolist()
         assert best.score > thing.threshold and x0 < x < x1 and y0 < y < y1
         agree(thing, pyramid(image, thing))
     inria = dpm.read_release(next(RELEASE.rglob("inriaperson*.mat")))
-    best = detect(inria, pictures.read(RELEASE / "000061.jpg"))[0]
+    best = detect(inria, read_image(RELEASE / "000061.jpg"))[0]
     x0, y0, x1, y1 = best.box.tolist()
     assert inria.extra and best.score > inria.threshold and x0 < 470 < x1 and y0 < 240 < y1
     with pytest.raises(ValueError, match="is a grammar model"):

@@ -7,14 +7,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from companion import video
 from companion.__main__ import app
-from companion.clips import DamagedClip
-from companion.datasets import hands, ntu
+from companion.datasets import hands
 from companion.datasets.hands import Hands
-from companion.datasets.simulator import release
-from companion.datasets.simulator.release import Release
+from companion.formats import ntu
+from companion.formats.clips import DamagedClip
+from companion.media import read_video
 from companion.ops.crop import cut
+from companion.simulator import release
+from companion.simulator.release import Release
 
 SMALL = Release(groups=("chest", "context"), subjects=3, cameras=1, frames=10, height=90)
 
@@ -60,7 +61,7 @@ def test_a_batch_has_the_crops_of_the_frames_that_the_skeleton_shows(root):
     assert batch.hands.shape == (2, 6, 2, 3, 24, 24) and batch.poses.shape == (2, 6, 1, 25, 3)
     path = next(path for path in ntu.files(root) if path.stem == test.names[2])
     at = np.linspace(0, ntu.read_skeleton(path).frames - 1, 6).round().astype(int)
-    pictures = torch.from_numpy(video.read(ntu.video(path), at.tolist())).permute(0, 3, 1, 2).float()
+    pictures = torch.from_numpy(read_video(ntu.video(path), at.tolist())).permute(0, 3, 1, 2).float()
     places, given = ntu.pixels(path)
     for k, joint in enumerate(hands.HANDS):
         centre = torch.from_numpy(places[at, 0, joint]).float() / 12  # 1080 to 90 rows
@@ -186,7 +187,7 @@ def test_every_other_frame_is_cut(root):
     assert torch.equal(two.hands, all_of_them.crops[all_of_them.first[1] + 2 * cuts][:, :2])
     assert torch.equal(two.poses, every.poses)
     film = some.film(1)[0]
-    assert torch.equal(film, torch.from_numpy(video.read(ntu.video(some.paths[1]), (2 * cuts).tolist())))
+    assert torch.equal(film, torch.from_numpy(read_video(ntu.video(some.paths[1]), (2 * cuts).tolist())))
 
 
 def test_crops_at_what_decides_show_it(root):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from companion.clips import DamagedClip
-from companion.datasets import ntu
+from companion.formats import ntu
+from companion.formats.clips import DamagedClip
 
 NAME = "S001C002P003R001A004.skeleton"
 

@@ -75,7 +75,7 @@ def test_heat_comes_back_over_coloured_frames():
     assert back["images"] is None and len(back["film"]) == 6
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(back["film"][4]))), dtype=float)
     np.testing.assert_allclose(shown.mean((0, 1)), frames[1, 1].mean((0, 1)), atol=5)
-    weights = decoded(back["heat"], *heat.shape) / 255 * back["top"]
+    weights = decoded(back["heat"], *heat.shape) / 255 * back["strongest"]
     np.testing.assert_allclose(weights, heat, atol=heat.max() / 500)
     assert back["unit"] == "frame"
 
@@ -100,7 +100,7 @@ def test_joints_and_weights_come_back():
     back = data(AttentionPlayer(**given).page())
     np.testing.assert_allclose(np.array(back["joints"][:-2], float), given["joints"].ravel()[:-2], atol=5e-4)
     assert back["joints"][-2:] == [None, None] and back["unit"] == "frame"
-    assert (decoded(back["weights"], 2, 3, 4) / 255 * back["top"] == given["weights"]).all()
+    assert (decoded(back["weights"], 2, 3, 4) / 255 * back["largest"] == given["weights"]).all()
     assert back["acting"] == [0, 0, 1, 1] * 2 and back["bones"] == [[0, 1], [1, 2], [1, 3]]
 
 

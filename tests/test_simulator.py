@@ -9,9 +9,9 @@ import av
 import numpy as np
 import pytest
 
-from companion.datasets import ntu
-from companion.datasets.simulator import actions, body, release, render, scene, things
-from companion.datasets.simulator.release import Release
+from companion.formats import ntu
+from companion.simulator import actions, body, release, render, scene, things
+from companion.simulator.release import Release
 from companion.skeleton import KINECT_V2 as TREE
 
 NAMED = {action.name: action for action in actions.ACTIONS}
@@ -347,7 +347,7 @@ def test_handedness_is_a_share_of_people():
 
 def test_two_calls_at_once_write_one_release(tmp_path, small):
     code = (
-        "import sys; from companion.datasets.simulator import release\n"
+        "import sys; from companion.simulator import release\n"
         f"release.simulate(sys.argv[1], release.{SMALL!r}, processes=1)"
     )
     calls = [subprocess.Popen([sys.executable, "-c", code, tmp_path]) for _ in range(2)]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from companion.clips import DamagedClip
-from companion.datasets import msr_daily, ntu, nucla, sbu
+from companion.formats import msr_daily, ntu, nucla, sbu
+from companion.formats.clips import DamagedClip
 
 ROOT = os.environ.get("COMPANION_DATA")
 

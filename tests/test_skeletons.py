@@ -10,9 +10,9 @@ import torch
 from typer.testing import CliRunner
 
 from companion.__main__ import app
-from companion.datasets import ntu
-from companion.datasets.simulator import release
 from companion.datasets.skeletons import Skeletons
+from companion.formats import ntu
+from companion.simulator import release
 from companion.skeleton import KINECT_V2, OPENNI
 
 ROOT = os.environ.get("COMPANION_DATA")

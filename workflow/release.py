@@ -3,7 +3,7 @@
 import json
 import sys
 
-from companion.datasets.simulator.release import Release, stored
+from companion.simulator.release import Release, stored
 
 if __name__ == "__main__":
     stored(Release(**json.loads(sys.argv[1])))

@@ -12,7 +12,6 @@ under `root/MNIST/raw`. Canvases are drawn from a NumPy seed, anew for each epoc
 Letters: B canvases, H W their size.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from companion.files import fingerprint
+from companion.formats.mnist import read_mnist
 
 SOURCES = ("digits", "mnist")
 PROTOCOLS = {  # side of the canvas, patches of clutter
@@ -51,42 +51,6 @@ def known(what: str, value: str, choices) -> None:
     """Refuse a value outside `choices`, in one sentence."""
     if value not in choices:
         raise ValueError(f"unknown {what} {value!r}; choose one of {', '.join(choices)}")
-
-
-def mnist_file(root: str | Path | None, name: str) -> np.ndarray:
-    """One idx file of MNIST under `root/MNIST/raw` (default root: $COMPANION_DATA)."""
-    from torchvision.datasets.mnist import read_image_file, read_label_file
-
-    root = root or os.environ.get("COMPANION_DATA")
-    if root is None:
-        raise FileNotFoundError(
-            "no data folder: pass root or set COMPANION_DATA to the folder that contains MNIST/raw"
-        )
-    path = Path(root) / "MNIST" / "raw" / name
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no file {path}; root must contain MNIST/raw with the four unpacked idx files"
-        )
-    try:
-        return (read_image_file if "images" in name else read_label_file)(str(path)).numpy()
-    except Exception as error:
-        raise ValueError(
-            f"{path} is not a whole idx file ({error or type(error).__name__}); download it again"
-        ) from None
-
-
-def read_mnist(root: str | Path | None, train: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Images n 28 28 and labels n, uint8."""
-    part = "train" if train else "t10k"
-    images = mnist_file(root, f"{part}-images-idx3-ubyte")
-    labels = mnist_file(root, f"{part}-labels-idx1-ubyte")
-    want = 60_000 if train else 10_000
-    if len(images) != want or len(labels) != want:
-        raise ValueError(
-            f"MNIST/raw under {root} has {len(images)} {part} images and {len(labels)} labels"
-            f" instead of {want}; download it again"
-        )
-    return images, labels
 
 
 def read_digits() -> tuple[np.ndarray, np.ndarray]:

@@ -24,13 +24,13 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from companion import video
-from companion.clips import DamagedClip
-from companion.datasets import ntu
-from companion.datasets.simulator import release
+from companion import media
 from companion.datasets.skeletons import Skeletons
 from companion.files import REPOSITORY, fingerprint, scratch, write_whole
+from companion.formats import ntu
+from companion.formats.clips import DamagedClip
 from companion.ops.crop import cut
+from companion.simulator import release
 
 HANDS = ntu.TREE.index("hand_left"), ntu.TREE.index("hand_right")
 
@@ -188,7 +188,7 @@ class Hands(Dataset):
         """
         cuts = self.within(torch.tensor([index]))[0]
         frames = self.every * cuts
-        pictures = torch.from_numpy(video.read(ntu.video(self.paths[index]), frames.tolist()))
+        pictures = torch.from_numpy(media.read_video(ntu.video(self.paths[index]), frames.tolist()))
         scale = pictures.shape[1] / ntu.SIZE[0]
         hands = scale * self.centres[self.first[index] + cuts][:, : self.hands]
         hands = hands.where(hands.isfinite(), torch.nan)
@@ -218,7 +218,7 @@ def keep(files: Sequence[Path], limit: int, **cuts: int | str) -> Store:
     Args:
         cuts: how, see `crops_of`.
     """
-    code = (__file__, ntu.__file__, video.__file__, sys.modules[cut.__module__].__file__)
+    code = (__file__, ntu.__file__, media.__file__, sys.modules[cut.__module__].__file__)
     both = [other for path in files for other in (path, ntu.video(path)) if other.is_file()]
     stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path in both for stat in [path.stat()]]
     source = fingerprint([*(Path(path).read_bytes() for path in code), json.dumps([stats, cuts]).encode()])
@@ -278,7 +278,7 @@ def crops_of(
     try:
         places, given = ntu.pixels(path)
         ntu.matched(path, len(places))
-        pictures = torch.from_numpy(video.read(ntu.video(path), range(0, len(places), every)))
+        pictures = torch.from_numpy(media.read_video(ntu.video(path), range(0, len(places), every)))
     except DamagedClip as error:
         return str(error)
     scale = ntu.SIZE[0] / pictures.shape[1]

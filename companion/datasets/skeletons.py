@@ -1,6 +1,6 @@
 """Skeleton clips of any of the datasets, by one door, as batches of equally long sequences.
 
-    simulated   written by `companion.datasets.simulator` in NTU's format, where no root is given
+    simulated   written by `companion.simulator` in NTU's format, where no root is given
     ntu, sbu, nucla, msr_daily      the real ones
 
 What a network is to learn from is drawn anew for each epoch, from a NumPy seed: the part of the clip, its
@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from companion import clips
+from companion.datasets import cache
 from companion.files import fingerprint
 from companion.ops import pose
 
@@ -72,7 +72,7 @@ class Skeletons(Dataset):
 
     Raises:
         ValueError: an unknown source, split, protocol or fold.
-        FileNotFoundError, DamagedClip: see `clips.find` and `clips.keep`.
+        FileNotFoundError, DamagedClip: see `clips.find` and `cache.keep`.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Skeletons(Dataset):
         for what, value, known in asked:
             if value not in known:
                 raise ValueError(f"unknown {what} {value!r}; choose one of {', '.join(known)}")
-        data = import_module(f"companion.datasets.{SOURCES[source]}")  # a record names only this reader
+        data = import_module(f"companion.formats.{SOURCES[source]}")  # a record names only this reader
         if protocol not in data.PROTOCOLS:
             raise ValueError(
                 f"unknown protocol {protocol!r} of {source}; choose one of {', '.join(data.PROTOCOLS)}"
@@ -113,7 +113,7 @@ class Skeletons(Dataset):
         if frames < 1:
             raise ValueError(f"frames is {frames}; a sequence needs at least one")
         if SOURCES[source] == "ntu":
-            from companion.datasets.simulator import release
+            from companion.simulator import release
 
             inside = source == "simulated" and root is None
             files = data.files(release.stored(release.SKELETONS) if inside else root)
@@ -123,11 +123,11 @@ class Skeletons(Dataset):
                 raise ValueError(f"the clips in {files[0].parent} are {kind}; choose another source or root")
         else:
             files, about = data.files(root), None
-        store = clips.keep(source, files, data.parse, strict)
+        store = cache.keep(source, files, data.parse, strict)
         if store.damaged:
             warnings.warn(f"{source}: {len(store.damaged)} damaged files are left out", stacklevel=2)
         self.damaged = store.damaged
-        self.tree = import_module(f"companion.datasets.{SOURCES[layout]}").TREE
+        self.tree = import_module(f"companion.formats.{SOURCES[layout]}").TREE
         self.middle, self.measured = self.tree.middle, len(data.TREE)
         self.taken = self.tree.found_in(data.TREE)
         self.shoulders = self.tree.index("shoulder_right"), self.tree.index("shoulder_left")

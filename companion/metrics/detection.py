@@ -8,6 +8,7 @@ Letters: N images, P true parts, K parts of a model, n objects that were found.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
@@ -37,12 +38,32 @@ def average_precision(
     found: Sequence[Sequence[tuple]], boxes: Float[Tensor, "N 4"], overlap: float = 0.5
 ) -> float:
     """The area under precision over recall of all images together, in percent; see `hits`."""
-    right = [hit for own in hits(found, boxes, overlap) for hit in own]
-    objects = int(boxes.isfinite().all(1).sum())
-    if not any(right):
+    return area(found, hits(found, boxes, overlap), int(boxes.isfinite().all(1).sum()))
+
+
+def area(found: Sequence[Sequence[tuple]], right: Sequence[Sequence[bool]], objects: int) -> float:
+    """The same, of detections known to be right or wrong."""
+    flat = [hit for own in right for hit in own]
+    if not any(flat):
         return 0.0
     scores = [it.score for own in found for it in own]
-    return 100 * float(average_precision_score(right, scores)) * sum(right) / objects
+    return 100 * float(average_precision_score(flat, scores)) * sum(flat) / objects
+
+
+def average_precision_by_image(
+    found: Sequence[Sequence[tuple]], boxes: Float[Tensor, "N 4"]
+) -> Float[np.ndarray, " N"]:
+    """A value an image whose mean is near the average precision: N AP - (N - 1) AP without this image.
+
+    An average precision is no mean over images; these pseudo-values of the jackknife (Tukey 1958) stand for
+    one where images are resampled.
+    """
+    N, right, present = len(found), hits(found, boxes), boxes.isfinite().all(1).tolist()
+    without = []
+    for n in range(N):
+        others = [*found[:n], *found[n + 1 :]], [*right[:n], *right[n + 1 :]]
+        without.append(area(*others, sum(present) - present[n]))
+    return N * area(found, right, sum(present)) - (N - 1) * np.array(without)
 
 
 class Placed(NamedTuple):

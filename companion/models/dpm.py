@@ -363,6 +363,11 @@ def mirrored(filters: Float[Tensor, "*n 32 h w"]) -> Float[Tensor, "*n 32 h w"]:
 
 def save(path: str | Path, model: DPM) -> None:
     """One safetensors file, written whole."""
+    write_whole(path, serialized(model))
+
+
+def serialized(model: DPM) -> bytes:
+    """What `save` writes; the same bytes for the same model."""
     tensors = {
         f"{n}.{name}": torch.as_tensor(value)
         for n, component in enumerate(model.components)
@@ -370,9 +375,7 @@ def save(path: str | Path, model: DPM) -> None:
         if value is not None
     }
     tensors = {name: value.contiguous() for name, value in tensors.items()}
-    write_whole(
-        path, safetensors.torch.save(tensors, {"model": json.dumps(model._replace(components=())._asdict())})
-    )
+    return safetensors.torch.save(tensors, {"model": json.dumps(model._replace(components=())._asdict())})
 
 
 def load(path: str | Path) -> DPM:

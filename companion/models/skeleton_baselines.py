@@ -391,11 +391,20 @@ def build(variant: str, tree: Skeleton, bodies: int, classes: int, frames: int, 
     Raises:
         ValueError: an unknown variant.
     """
+    known(variant)
     if variant in ATTENDING:
         spatial, temporal = ATTENDING[variant]
         return STALSTM(len(tree), bodies, classes, spatial=spatial, temporal=temporal, **options)
-    if variant not in MODELS:
-        raise ValueError(f"unknown variant {variant!r}; choose one of {', '.join([*ATTENDING, *MODELS])}")
     if MODELS[variant] in (PoseConvNet, SGN):
         options["frames"] = frames
     return MODELS[variant](tree, bodies, classes, **options)
+
+
+def known(variant: str) -> None:
+    """Refuse a name that no model has.
+
+    Raises:
+        ValueError: the sentence lists the names.
+    """
+    if variant not in (*ATTENDING, *MODELS):
+        raise ValueError(f"unknown variant {variant!r}; choose one of {', '.join([*ATTENDING, *MODELS])}")

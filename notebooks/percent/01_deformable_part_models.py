@@ -20,7 +20,7 @@
 # %% tags=["parameters"]
 source = "scenes"  # drawn here
 root = None  # the folder that contains dpm_voc_release5/, for the last section; None: without it
-profile = "quick"  # "quick" or "full": the numbers of workflow/config.yaml
+profile = "quick"  # "quick" or "full": the numbers of companion/experiments/deformable_part_models.yaml
 variant = None  # None: all of the profile, or "free", "anywhere", "rigid" or "off"
 seed = 0
 out = None  # folder of the records; None: results/quick/runs, or results/runs for "full"
@@ -32,11 +32,10 @@ import pandas as pd
 import torch
 from IPython.display import display
 
-from companion import figures, pictures, records, tables
-from companion.datasets.scenes import scenes
-from companion.files import fingerprint
+from companion import experiments, figures, tables
+from companion.media import read_image
 from companion.metrics import detection
-from companion.models import dpm, latent_svm
+from companion.models import dpm
 
 # %% [markdown]
 # ## The idea
@@ -67,12 +66,10 @@ figures.source(dpm)
 
 # %%
 name = "01_deformable_part_models"
-plan = records.plan(name, source, profile, seed, variant=variant)
-if not plan or not all("fit" in params for params in plan.values()):
-    raise ValueError(f"no model {variant or ''} of seed {seed} in {profile!r}; see workflow/config.yaml")
-_, params = next(iter(plan.items()))
-sides = {side: scenes(side, count, seed=seed) for side, count in params["data"].items()}
-train, test = sides["train"], sides["test"]
+plan = experiments.plan("deformable_part_models", source, profile, variant=variant, seed=seed)
+run, params = next(iter(plan.items()))
+first = experiments.prepare(run, params)
+train, test = first.train(), first.test()
 objects = test.present.nonzero().flatten().tolist()
 print(f"{len(train.images)} training and {len(test.images)} test images of {tuple(test.images.shape[1:])}")
 
@@ -85,27 +82,12 @@ figures.objects(test.images[:8], titles, true=test.boxes[:8])
 #
 # A latent SVM. The parts of `free` move by four cells at most, as in the authors' program (voc-release5); those of
 # `anywhere` as far as is worth its cost, as in the paper; those of `rigid` stay where they are expected; `off` is the
-# root alone. A record that stands with equal numbers is not made again.
+# root alone. A record that stands is not made again: its params, its data and the code
+# that made it are what they were. The same by hand: `companion train deformable_part_models`.
 
 # %%
-done, found, reaches = {}, {}, {}
-for run, params in plan.items():
-    records.check_out(run, out)
-    record, file = records.find(run.path(out), params), records.checkpoint(run, params)
-    if not record and not file.exists():
-        dpm.save(file, latent_svm.train(train.images, train.boxes, seed=seed, **params["fit"]))
-    model = dpm.load(file) if file.exists() else None
-    reach = reaches[run.variant] = params["fit"].get("reach", dpm.REACH)
-    if model:
-        found[run.variant] = [dpm.detect(model, image, reach=reach) for image in test.images]
-    if not record:
-        images, boxes, parts = (field[train.present][:60] for field in train[:3])
-        seen = [dpm.detect(model, image, reach=reach) for image in images]
-        numbers = detection.scores(found[run.variant], *test[1:3], detection.placed(seen, boxes, parts))
-        data = {side: sides[side].fingerprint for side in sides}
-        weights = fingerprint([file.read_bytes()])
-        record = records.write(run, params, numbers, out=out, data=data, weights=weights)
-    done[run.variant] = record, model
+done = experiments.run(plan, root, out)
+print("trained:", ", ".join(run.variant for run in done))
 
 # %% [markdown]
 # ## What the filters look for
@@ -114,13 +96,15 @@ for run, params in plan.items():
 # of that.
 
 # %%
-shown = next((v for v, (_, model) in done.items() if model and len(model.components[0].parts)), None)
-model = done[shown][1] if shown else None
-print("model to look at:", shown or "none with parts, or only its record is left")
+models = {run: one.model for run, one in done.items() if one.model}
+shown = next((run for run, model in models.items() if len(model.components[0].parts)), None)
+model = models.get(shown)
+print("model to look at:", shown.variant if shown else "none with parts, or only its record is left")
 
 # %% tags=["nbval-ignore-output", "picture"]
 if model:
-    (component,), reach = model.components, reaches[shown]
+    (component,), reach = model.components, done[shown].experiment.params["fit"].get("reach", dpm.REACH)
+    found = [dpm.detect(model, image, reach=reach) for image in test.images]
     parts = {f"part {n + 1}": part for n, part in enumerate(component.parts)}
     display(figures.glyphs({"root": component.root} | parts))
 
@@ -145,7 +129,7 @@ if model:
 
 # %% tags=["nbval-ignore-output", "picture"]
 if model:
-    best = {n: found[shown][n][0].score for n in objects if found[shown][n]}
+    best = {n: found[n][0].score for n in objects if found[n]}
     example = max(best, key=best.get)
     features = dpm.pyramid(test.images[example], model)
     scores = dpm.scores(model, features, reach)
@@ -201,7 +185,7 @@ if model:
 # %% tags=["nbval-ignore-output", "picture"]
 if model:
     before = dpm.placed(model, features, scores)
-    after = found[shown][example]
+    after = found[example]
     boxes = [torch.stack([it.box for it in some]) if some else torch.zeros(0, 4) for some in (before, after)]
     titles = [f"{len(some)} {word} suppression" for some, word in ((before, "before"), (after, "after"))]
     display(figures.objects(image.expand(2, -1, -1, -1), titles, found=boxes, columns=2))
@@ -216,7 +200,7 @@ if model:
 if model:
     totals = torch.cat([maps.total.flatten() for maps in scores.values()])
     counts = {"roots scored": totals.isfinite().sum().item(), "above -1": (totals > -1).sum().item()}
-    counts |= {"after suppression": len(found[shown][example])}
+    counts |= {"after suppression": len(found[example])}
     display(pd.Series(counts, name="one image").to_frame())
 
 # %% [markdown]
@@ -256,15 +240,15 @@ if model:
 
 # %% tags=["nbval-ignore-output", "picture"]
 if model:
-    right = detection.hits(found[shown], test.boxes)
+    right = detection.hits(found, test.boxes)
     missed = [n for n in objects if not any(right[n][:1])]
     chosen = missed[:4] + [n for n in objects if n not in missed][: 8 - len(missed[:4])]
-    best = [found[shown][n][:1] for n in chosen]
+    best = [found[n][:1] for n in chosen]
     drawn = {"found": [torch.stack([it.box for it in some]) if some else torch.zeros(0, 4) for some in best]}
     drawn["parts"] = [
         torch.cat([it.part_boxes for it in some]) if some else torch.zeros(0, 4) for some in best
     ]
-    titles = ["missed" if n in missed else f"score {found[shown][n][0].score:.2f}" for n in chosen]
+    titles = ["missed" if n in missed else f"score {found[n][0].score:.2f}" for n in chosen]
     display(figures.objects(test.images[chosen], titles, true=test.boxes[chosen], **drawn))
 
 # %% [markdown]
@@ -273,7 +257,7 @@ if model:
 # Average precision and recall in percent; how far parts are from the true ones, in pixels.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=10.0
-numbers = pd.DataFrame({variant: record["metrics"] for variant, (record, _) in done.items()}).T.round(1)
+numbers = experiments.metrics(done, "variant").round(1)
 numbers.drop(columns="part_error", errors="ignore")
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=4.0
@@ -316,7 +300,7 @@ claims[claims.notebook == name][["claim", "effect", "low", "high", "n", "holds"]
 if root:
     folder = Path(root) / "dpm_voc_release5"
     models = [dpm.read_release(folder / f"VOC2007/{kind}_final.mat") for kind in ("car", "person", "bicycle")]
-    photographs = [pictures.read(path) for path in sorted(folder.glob("*.jpg"))]
+    photographs = [read_image(path) for path in sorted(folder.glob("*.jpg"))]
     shared = [dpm.pyramid(photograph, *models) for photograph in photographs]
     for model in models:
         its = [dpm.detect(model, features)[:3] for features in shared]

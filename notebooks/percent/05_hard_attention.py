@@ -21,22 +21,18 @@
 # %% tags=["parameters"]
 source = "digits"  # "digits" (embedded) or "mnist"
 root = None  # the folder that contains MNIST/raw; None: $COMPANION_DATA
-profile = "quick"  # "quick", "full" or "paper": the numbers of workflow/config.yaml
+profile = "quick"  # "quick", "full" or "paper": the numbers of companion/experiments/hard_attention.yaml
 protocol = None  # None: all of the profile, or one such as "cluttered-60"
 variant = None  # None: all of the profile, or one such as "ram-6", "random-6", "soft-6", "fc-256", "conv"
 seed = 0
 out = None  # folder of the records; None: results/quick/runs, or results/runs for "full" and "paper"
 
 # %%
-from functools import partial
-
 import pandas as pd
 import torch
 from IPython.display import display
 
-from companion import figures, records, tables, training
-from companion.datasets.digits import Digits
-from companion.metrics import glimpses
+from companion import experiments, figures, tables
 from companion.models import ram
 from companion.ops.crop import Retina, windows
 from companion.player import AttentionPlayer
@@ -79,9 +75,9 @@ figures.source(ram)
 
 # %%
 name = "05_hard_attention"
-plan = records.plan(name, source, profile, seed, protocol, variant)
-shown = list(plan)[-1].protocol
-test = Digits(source, "test", shown, root=root)
+plan = experiments.plan("hard_attention", source, profile, protocol, variant, seed=seed)
+last = list(plan)[-1]
+shown, test = last.protocol, experiments.prepare(last, plan[last], root).test()
 batch = test.__getitems__(range(12))
 print(f"{shown}: {len(test)} test images of {test.side} x {test.side} pixels")
 print("models:", ", ".join(f"{run.variant} on {run.protocol}" for run in plan))
@@ -92,24 +88,12 @@ figures.boxed_images(batch.image[:8], batch.box[:8], [f"a {y}" for y in batch.la
 # %% [markdown]
 # ## Training
 #
-# One record a model. A record that stands with equal numbers is not made again.
+# One record a model. It stands while its params, its data and the code that made it are what they were; what stands is
+# not made again. The same by hand: `companion train hard_attention`.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=0.6
-done = {}
-for run, params in plan.items():
-    train = Digits(source, "train", run.protocol, seed, root)
-    held_out = Digits(source, "test", run.protocol, root=root)
-    build = partial(ram.build, run.variant, train.side, **params["model"])
-    objective = partial(ram.objective, **params.get("loss", {}))
-    done[run] = training.measure(run, params, build, train, held_out, objective, glimpses.scores, out=out)
-pd.DataFrame(
-    {
-        f"{run.variant}, {run.protocol}": [losses[0], losses[-1]]
-        for run, (_, _, losses) in done.items()
-        if losses
-    },
-    index=["first loss", "last loss"],
-).T.round(2)
+done = experiments.run(plan, root, out)
+experiments.losses(done)
 
 # %% [markdown]
 # ## Where it looks
@@ -120,9 +104,9 @@ pd.DataFrame(
 # %%
 torch.manual_seed(seed)
 looking = {
-    run.variant: (model, model(batch.image))
-    for run, (_, model, _) in done.items()
-    if run.protocol == shown and model is not None and run.variant.startswith(("ram", "random"))
+    run.variant: (one.model, one.model(batch.image))
+    for run, one in done.items()
+    if run.protocol == shown and one.model is not None and run.variant.startswith(("ram", "random"))
 }
 print("models to look at:", ", ".join(looking) or "none, for only their records are left")
 
@@ -152,8 +136,7 @@ for kind, (model, _) in looking.items():
 # many of the chosen glimpses have their centre in the digit's box.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=10.0
-index = pd.MultiIndex.from_tuples([(r.protocol, r.variant) for r in done], names=["canvas", "model"])
-numbers = pd.DataFrame([record["metrics"] for record, _, _ in done.values()], index).round(1)
+numbers = experiments.metrics(done, "protocol", "variant").round(1)
 numbers.filter(like="error")
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=15.0
@@ -171,7 +154,7 @@ numbers.filter(["chance", "centre", "n_test"])
 # on the digit at least twice as often as by chance.
 
 # %%
-centred = numbers[numbers.index.get_level_values("canvas") == "centred-28"]
+centred = numbers[numbers.index.get_level_values("protocol") == "centred-28"]
 attended = numbers.reindex(columns=["on_digit", "chance"]).dropna()
 print("at least 90 % of the centred digits right:", bool((centred.error <= 10).all()))
 print("on the digit twice as often as by chance:", bool((attended.on_digit >= 2 * attended.chance).all()))
@@ -230,5 +213,5 @@ claims[claims.notebook == "05_hard_attention"][["claim", "effect", "low", "high"
 #
 # 1. Set `variant = "ram-1"` and `"ram-12"`. Where does the error stop falling, and does the twelfth glimpse still
 #    land on the digit?
-# 2. In `workflow/config.yaml` set `feedback: last, reward: last`, as the paper does, and run again. What happens to `on_digit`?
+# 2. In `companion/experiments/hard_attention.yaml` set `feedback: last, reward: last`, as the paper does, and run again. What happens to `on_digit`?
 # 3. Build the model with `state_detached=True`, as the widely used code does. Which of the two numbers suffers first?

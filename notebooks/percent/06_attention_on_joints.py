@@ -20,7 +20,7 @@
 # %% tags=["parameters"]
 source = "simulated"  # "simulated" (made here), "sbu", "nucla", "ntu" or "msr_daily"
 root = None  # the folder that contains the dataset's folder; None: $COMPANION_DATA
-profile = "quick"  # "quick", "full" or "paper": the numbers of workflow/config.yaml
+profile = "quick"  # "quick", "full" or "paper": the numbers of companion/experiments/attention_on_joints.yaml
 protocol = None  # None: all of the profile, or one such as "five_folds", "V12_3", "cross_subject"
 variant = None  # None: all of the profile, or one such as "sta-lstm", "lstm", "hbrnn", "sgn"
 fold = None  # None: all of the protocol
@@ -28,17 +28,11 @@ seed = 0
 out = None  # folder of the records; None: results/quick/runs, or results/runs for "full" and "paper"
 
 # %%
-from dataclasses import replace
-from functools import partial
-
 import pandas as pd
 import torch
 from IPython.display import display
 
-from companion import figures, records, tables, training
-from companion.datasets.simulator.release import Release, stored
-from companion.datasets.skeletons import Skeletons
-from companion.metrics import joints
+from companion import experiments, figures, tables
 from companion.models import skeleton_baselines, sta_lstm
 from companion.player import AttentionPlayer
 
@@ -79,16 +73,13 @@ figures.source(sta_lstm)
 
 # %%
 name = "06_attention_on_joints"
-plan = records.plan(name, source, profile, seed, protocol, variant, fold)
-if not plan:
-    raise ValueError(f"no model of {source} in profile {profile!r} has a seed {seed}; choose a smaller one")
-shown = [run for run in plan if run.variant == "sta-lstm"] or list(plan)
-run, params = shown[0], plan[shown[0]]
-test = Skeletons(source, "test", run.protocol, run.fold, root=root, **params["data"])
+plan = experiments.plan("attention_on_joints", source, profile, protocol, variant, fold, seed)
+shown = next((run for run in plan if run.variant == "sta-lstm"), next(iter(plan)))
+test = experiments.prepare(shown, plan[shown], root).test()
 clips = [int(hits[0]) for k in range(len(test.classes)) if len(hits := (test.label == k).nonzero())]
 batch = test.__getitems__(clips)
 titles = [test.classes[k] for k in batch.label]
-print(f"{run.protocol}: {len(test)} test clips, poses of one batch: {tuple(batch.poses.shape)}")
+print(f"{shown.protocol}: {len(test)} test clips, poses of one batch: {tuple(batch.poses.shape)}")
 print("models:", ", ".join(dict.fromkeys(f"{run.variant} on {run.protocol}" for run in plan)))
 
 # %% tags=["nbval-ignore-output", "picture"]
@@ -97,33 +88,12 @@ figures.skeletons(batch.poses, batch.seen, test.tree, titles, batch.joints)
 # %% [markdown]
 # ## Training
 #
-# One record a model, fold and seed. A record that stands with equal numbers is not made again.
-
-# %%
-done = {}
-for run, params in plan.items():
-    where = (run.protocol, run.fold, seed, root)
-    train, held_out = (Skeletons(source, side, *where, **params["data"]) for side in ("train", "test"))
-    sizes = {"bodies": train.bodies, "classes": len(train.classes), "frames": train.frames}
-    options = params.get("model", {})
-    build = partial(skeleton_baselines.build, run.variant, train.tree, **sizes, **options)
-    if run.variant == "pose-convnet-transfer":  # first it learns from simulated bodies with these joints
-        if "before" not in params:
-            raise ValueError(f"{run.variant} has no preset for {run.protocol} of {source}")
-        made = stored(Release(**params["before"]["release"]))
-        where = ("cross_subject", 0, seed, made)
-        other = Skeletons("simulated", "train", *where, layout=source, **params["data"])
-        first = partial(build, bodies=other.bodies, classes=len(other.classes))
-        trained = training.part(replace(run, fold=0), params["before"], first, other, sta_lstm.objective)
-        build = partial(training.begun, build, trained)
-    done[run] = training.measure(
-        run, params, build, train, held_out, sta_lstm.objective, joints.scores, out=out
-    )
+# One record a model, fold and seed. It stands while its params, its data and the code that made it are what they were;
+# what stands is not made again. The same by hand: `companion train attention_on_joints`.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=1.0
-losses = {run: (lost[0], lost[-1]) for run, (_, _, lost) in done.items() if lost}
-rows = [f"{run.variant}, {run.protocol}, fold {run.fold}" for run in losses]
-pd.DataFrame(losses.values(), rows, ["first loss", "last loss"]).round(2)
+done = experiments.run(plan, root, out)
+experiments.losses(done)
 
 # %% [markdown]
 # ## Where it looks
@@ -133,9 +103,9 @@ pd.DataFrame(losses.values(), rows, ["first loss", "last loss"]).round(2)
 
 # %%
 looking = {
-    run.variant: (model, model(batch.poses))
-    for run, (_, model, _) in done.items()
-    if model is not None and run == shown[0]
+    run.variant: (one.model, one.model(batch.poses))
+    for run, one in done.items()
+    if one.model is not None and run == shown
 }
 print("model to look at:", ", ".join(looking) or "none, for only its record is left")
 
@@ -173,8 +143,7 @@ for _, read in looking.values():
 # `shuffled`, the weights of the other clips.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=10.0
-index = pd.MultiIndex.from_tuples([(r.protocol, r.variant) for r in done], names=["protocol", "model"])
-numbers = pd.DataFrame([record["metrics"] for record, _, _ in done.values()], index)
+numbers = experiments.metrics(done, "protocol", "variant")
 numbers = numbers.groupby(level=[0, 1], sort=False).mean().round(1)
 numbers.filter(["accuracy"])
 
@@ -239,6 +208,6 @@ claims[claims.notebook == name][["claim", "source", "effect", "low", "high", "n"
 # ## Exercises
 #
 # 1. Set `variant = "spatial"`, then `"lstm"`. Which of the two attentions does the accuracy need more?
-# 2. In `workflow/config.yaml` set `model: {staged: false}` for `sta-lstm` and run again. What does the training in
+# 2. In `companion/experiments/attention_on_joints.yaml` set `model: {staged: false}` for `sta-lstm` and run again. What does the training in
 #    turns bring?
 # 3. Set `variant = "sgn"`, whose joints attend to each other. Does its attention fall on the joints that act more often?

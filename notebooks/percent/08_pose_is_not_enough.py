@@ -18,25 +18,19 @@
 # %% tags=["parameters"]
 source = "simulated"  # "simulated" (made here) or "ntu"
 root = None  # the folder that contains ntu/; None: a release made here, or $COMPANION_DATA for "ntu"
-profile = "quick"  # "quick" or "full": the numbers of workflow/config.yaml
+profile = "quick"  # "quick" or "full": the numbers of companion/experiments/pose_is_not_enough.yaml
 protocol = None  # None: all of the profile, or "cross_subject" or "cross_view"
 variant = None  # None: all of the profile, or "pose-tour", "crops", ...
 seed = 0
 out = None  # folder of the records; None: results/quick/runs, or results/runs for "full"
 
 # %%
-from dataclasses import replace
-from functools import partial
-
 import pandas as pd
 import torch
 from IPython.display import display
 
-from companion import figures, records, tables, training
-from companion.datasets.hands import Hands
-from companion.datasets.simulator.release import chosen
-from companion.metrics import hands
-from companion.models import hand_attention
+from companion import experiments, figures, tables
+from companion.experiments.pose_is_not_enough import clips, groups
 
 pd.set_option("display.max_colwidth", 90)
 
@@ -55,14 +49,9 @@ pd.set_option("display.max_colwidth", 90)
 
 # %%
 name = "08_pose_is_not_enough"
-EDGES = 200, 250, 300, 400  # of how far a thing may be from the hand, in pixels of 1920 x 1080
-plan = records.plan(name, source, profile, seed, protocol, variant)
-if not plan:
-    raise ValueError(f"no model of {source} in profile {profile!r} has a seed {seed}; choose a smaller one")
-plan = {run: chosen(params, seed, root) for run, params in plan.items()}
-run, (params, place) = next(iter(plan.items()))
-test = Hands(source, "test", run.protocol, run.fold, root=place, **params["data"])
-groups = {clip["group"]: test.group[label] for clip, label in zip(test.truth or [], test.label, strict=False)}
+plan = experiments.plan("pose_is_not_enough", source, profile, protocol, variant, seed=seed)
+run, params = next(iter(plan.items()))
+test = clips(run, params, root, "test")
 first = {k: (test.label == k).nonzero().flatten() for k in test.label.unique().tolist()}
 first = {k: int(clips[k % len(clips)]) for k, clips in first.items()}  # not the same person each time
 print(f"{run.protocol}: {len(test)} test clips of {len(first)} actions")
@@ -89,29 +78,9 @@ figures.contact_sheet([test.classes[k] for k in first], pictures, boxes)
 # this resolution if one only looks at the right place? In the quick profile, as a minute is short, `crops` begins with
 # the weights of a `full` run (`results/weights`), which never saw the people who are tested.
 
-# %%
-done, tested = {}, {}
-for run, (params, place) in plan.items():
-    where = (run.protocol, run.fold, seed, place)
-    train, tested[run] = (Hands(source, side, *where, **params["data"]) for side in ("train", "test"))
-    C, T, S, body = len(train.classes), train.body.frames, train.crops.shape[-1], train.body
-    kind, _, order = run.variant.partition("-")
-    build = partial(hand_attention.Crops, S, C)
-    if kind == "pose":
-        build = partial(hand_attention.pose_stream, order, body.tree, body.bodies, C, T)
-    elif kind not in ("crops", "evidence") or (run.variant != "crops" and profile == "quick"):
-        raise ValueError(f"profile {profile!r} has no variant {run.variant!r} of {source}")
-    elif "before" in params:
-        before, first = params["before"], partial(hand_attention.Crops, S, params["before"]["classes"])
-        base = replace(run, variant="before")
-        trained = training.part(base, before, first, train, hand_attention.objective)
-        build = partial(training.begun, build, trained)
-    sides = (train, tested[run], hand_attention.objective, hands.scorer(groups, ("context", EDGES)))
-    done[run] = training.measure(run, params, build, *sides, out=out)
-
 # %% tags=["nbval-ignore-output", "trained"] tolerance=1.0
-losses = {f"{run.variant}, {run.protocol}": (lost[0], lost[-1]) for run, (_, _, lost) in done.items() if lost}
-pd.DataFrame(losses, index=["first loss", "last loss"]).T.round(2)
+done = experiments.run(plan, root, out)
+experiments.losses(done)
 
 # %% [markdown]
 # ## What is taken for what
@@ -119,13 +88,14 @@ pd.DataFrame(losses, index=["first loss", "last loss"]).T.round(2)
 # The pose tells the actions of `motion` apart; the clips of each other group it spreads over their group.
 
 # %% tags=["nbval-ignore-output", "picture"]
-for run, (_, model, _) in done.items():
-    if model is not None:
-        batch = tested[run].__getitems__(range(len(tested[run])))
+for run, one in done.items():
+    if one.model is not None:
+        tested = one.experiment.test()
+        batch = tested.__getitems__(range(len(tested)))
         parts = zip(batch.poses.split(50), batch.hands.split(50), strict=True)
-        read = torch.cat([model(*part).logits for part in parts]).argmax(1)
+        read = torch.cat([one.model(*part).logits for part in parts]).argmax(1)
         title = f"{run.variant} on the test clips"
-        display(figures.confusion(batch.label, read, test.classes, title, groups))
+        display(figures.confusion(batch.label, read, tested.classes, title, groups(tested)))
 
 # %% [markdown]
 # ## Numbers
@@ -133,8 +103,7 @@ for run, (_, model, _) in done.items():
 # In percent; `within` a group: when it is known that it is this group. Three classes are left, and chance is 33 %.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=20.0
-index = pd.MultiIndex.from_tuples([(r.protocol, r.variant) for r in done], names=["protocol", "model"])
-numbers = pd.DataFrame([record["metrics"] for record, _, _ in done.values()], index).round(1)
+numbers = experiments.metrics(done, "protocol", "variant").round(1)
 numbers.filter(regex="^(accuracy|within_[a-z]+)$")
 
 # %% [markdown]
@@ -142,7 +111,7 @@ numbers.filter(regex="^(accuracy|within_[a-z]+)$")
 # chance.
 
 # %%
-held = numbers[numbers.index.get_level_values("model") == "crops"].filter(["within_chest", "within_face"])
+held = numbers[numbers.index.get_level_values("variant") == "crops"].filter(["within_chest", "within_face"])
 enough = bool((held.mean(axis=1) >= 100 / 3 + 40).all()) if held.size else "not run"
 print("at least 40 points above chance:", enough)
 
@@ -188,5 +157,5 @@ claims[claims.notebook == name][["claim", "protocol", "effect", "low", "high", "
 # ## Exercises
 #
 # 1. Set `variant = "pose-random"`. Does the order of the joints matter to the pose network?
-# 2. In `workflow/config.yaml` set `crop: 60` under `data`. How small may a crop be?
+# 2. In `companion/experiments/pose_is_not_enough.yaml` set `crop: 60` under `data`. How small may a crop be?
 # 3. Which of the pairs that the crops confuse would you confuse too? Look at the pictures above.

@@ -21,24 +21,19 @@
 # %% tags=["parameters"]
 source = "simulated"  # "simulated" (made here) or "ntu"
 root = None  # the folder that contains ntu/; None: a release made here, or $COMPANION_DATA for "ntu"
-profile = "quick"  # "quick", "full" or "paper": the numbers of workflow/config.yaml
+profile = "quick"  # "quick", "full" or "paper": the numbers of companion/experiments/pose_driven_attention.yaml
 protocol = None  # None: all of the profile, or "cross_subject" or "cross_view"
 variant = None  # None: all of the profile, or one such as "hands", "sum", "spatial", "sta-hands"
 seed = 0
 out = None  # folder of the records; None: results/quick/runs, or results/runs for "full"
 
 # %%
-from dataclasses import replace
-from functools import partial
-
 import pandas as pd
 import torch
 from IPython.display import display
 
-from companion import figures, records, tables, training
-from companion.datasets.hands import Hands
-from companion.datasets.simulator.release import chosen
-from companion.metrics import hands
+from companion import experiments, figures, tables
+from companion.experiments.pose_is_not_enough import clips, groups
 from companion.models import hand_attention
 from companion.player import AttentionPlayer
 
@@ -76,17 +71,13 @@ figures.source(hand_attention)
 
 # %%
 name = "09_pose_driven_attention"
-plan = records.plan(name, source, profile, seed, protocol, variant)
-if not plan:
-    raise ValueError(f"no model of {source} in profile {profile!r} has a seed {seed}; choose a smaller one")
-plan = {run: chosen(params, seed, root) for run, params in plan.items()}
-run, (params, place) = next(iter(plan.items()))
-test = Hands(source, "test", run.protocol, run.fold, root=place, **params["data"])
-groups = {clip["group"]: test.group[label] for clip, label in zip(test.truth or [], test.label, strict=False)}
+plan = experiments.plan("pose_driven_attention", source, profile, protocol, variant, seed=seed)
+run, params = next(iter(plan.items()))
+test = clips(run, params, root, "test")
 print(f"{run.protocol}: {len(test)} test clips; one: {tuple(test[0].hands.shape)} T K 3 S S")
 names = {
     group: ", ".join(c for c, inside in zip(test.classes, members, strict=True) if inside)
-    for group, members in groups.items()
+    for group, members in groups(test).items()
 }
 pd.Series(names)
 
@@ -97,31 +88,9 @@ pd.Series(names)
 # latter comes from the `full` run of seed 0 (`results/weights`), as a minute is too short for it; it never saw the people
 # who are tested. Then one record a model and seed. A record that stands with equal numbers is not made again.
 
-# %%
-done, tested = {}, {}
-for run, (params, place) in plan.items():
-    where = (run.protocol, run.fold, seed, place)
-    train, tested[run] = (Hands(source, side, *where, **params["data"]) for side in ("train", "test"))
-    C, T, body, eye = len(train.classes), train.body.frames, train.body, params["crops"]
-    order = "gru" if run.variant == "sta-hands" else "tour"
-    sizes = (order, body.tree, body.bodies, C, T, *params["pose"].get("features", []))
-    make = {"pose": (f"pose-{order}", partial(hand_attention.pose_stream, *sizes))}
-    make["crops"] = "crops", partial(hand_attention.Crops, train.crops.shape[-1], eye.get("classes", C))
-    if "inception" in eye:
-        make["crops"] = "inception", partial(hand_attention.Inception, records.REPOSITORY / eye["inception"])
-    pose, crops = (
-        training.part(replace(run, variant=part), params[key], build, train, hand_attention.objective)
-        for key, (part, build) in make.items()
-    )
-    train.see(crops), tested[run].see(crops)
-    options = params.get("model", {})
-    build = partial(hand_attention.streams, run.variant, pose, train.hands, T, C, **options)
-    sides = (train, tested[run], hand_attention.objective, hands.scorer(groups))
-    done[run] = training.measure(run, params, build, *sides, out=out)
-
 # %% tags=["nbval-ignore-output", "trained"] tolerance=1.0
-losses = {f"{run.variant}, {run.protocol}": (lost[0], lost[-1]) for run, (_, _, lost) in done.items() if lost}
-pd.DataFrame(losses, index=["first loss", "last loss"]).T.round(2)
+done = experiments.run(plan, root, out)
+experiments.losses(done)
 
 # %% [markdown]
 # ## Where it looks
@@ -129,15 +98,15 @@ pd.DataFrame(losses, index=["first loss", "last loss"]).T.round(2)
 # Dots at the hands, their area the weight $p_{t,k}$; the box marks the thing that decides.
 
 # %%
-shown = next((run for run, (_, model, _) in done.items() if model is not None), None)
+shown = next((run for run, one in done.items() if one.model is not None), None)
 print("model to look at:", shown.variant if shown else "none, for only its record is left")
 
 # %% tags=["nbval-ignore-output", "picture"]
 if shown:
-    test = tested[shown]
+    test = done[shown].experiment.test()
     clips = [int((test.label == k).nonzero()[0]) for k in range(len(test.classes)) if (test.label == k).any()]
     clips = [n for n in clips if test.truth is None or test.truth[n]["thing"]][:9]
-    read = done[shown][1](*test.__getitems__(clips)[0:4:3])
+    read = done[shown].model(*test.__getitems__(clips)[0:4:3])
     pictures, at, box = (torch.stack(column) for column in zip(*(test.film(n) for n in clips), strict=True))
     pairs = zip(test.label[clips], read.logits.argmax(1), strict=True)
     names = [f"{test.classes[true]}, read as {test.classes[k]}" for true, k in pairs]
@@ -151,8 +120,7 @@ if shown:
 # so that three classes are left, and chance is 33 %.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=15.0
-index = pd.MultiIndex.from_tuples([(r.protocol, r.variant) for r in done], names=["protocol", "model"])
-numbers = pd.DataFrame([record["metrics"] for record, _, _ in done.values()], index).round(1)
+numbers = experiments.metrics(done, "protocol", "variant").round(1)
 numbers.filter(regex="^accuracy")
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=20.0

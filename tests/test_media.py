@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from companion import video
-from companion.clips import DamagedClip
+from companion.files import DamagedFile
+from companion.media import read_video, video_length
 
 T, BITS, SIDE = 72, 7, 16
 
@@ -45,52 +45,52 @@ def path(tmp_path_factory):
 
 
 def test_every_index_is_the_right_frame(path):
-    assert number(video.read(path)).tolist() == list(range(T))
+    assert number(read_video(path)).tolist() == list(range(T))
     for n in range(T):
-        assert number(video.read(path, [n])).tolist() == [n]
+        assert number(read_video(path, [n])).tolist() == [n]
 
 
 def test_any_order_any_size(path):
     wanted = [70, 3, 3, 41, 0]
-    assert number(video.read(path, wanted)).tolist() == wanted
-    small = video.read(path, wanted, (16, 56))
+    assert number(read_video(path, wanted)).tolist() == wanted
+    small = read_video(path, wanted, (16, 56))
     assert small.shape == (5, 16, 56, 3) and number(small).tolist() == wanted
 
 
 @pytest.mark.parametrize("kind", ["fork", "spawn"])
 def test_workers_read_what_the_parent_reads(path, kind):
-    want = video.read(path, [5, 60])
+    want = read_video(path, [5, 60])
     with multiprocessing.get_context(kind).Pool(2) as pool:
-        for got in pool.starmap(video.read, [(path, [5, 60])] * 4):
+        for got in pool.starmap(read_video, [(path, [5, 60])] * 4):
             assert (got == want).all()
 
 
 def test_damage_is_named(path, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file .*nothing\.avi"):
-        video.read(tmp_path / "nothing.avi")
-    with pytest.raises(DamagedClip, match=r"_rgb\.avi has 72 frames, no frame 72"):
-        video.read(path, [3, 72])
-    with pytest.raises(DamagedClip, match="no frame -1"):
-        video.read(path, [-1])
+        read_video(tmp_path / "nothing.avi")
+    with pytest.raises(DamagedFile, match=r"_rgb\.avi has 72 frames, no frame 72"):
+        read_video(path, [3, 72])
+    with pytest.raises(DamagedFile, match="no frame -1"):
+        read_video(path, [-1])
     other = tmp_path / "other.avi"
     for content in (b"", b"hello", path.read_bytes()[:200]):
         other.write_bytes(content)
-        for call in (video.read, video.length):
-            with pytest.raises(DamagedClip, match=r"other\.avi"):
+        for call in (read_video, video_length):
+            with pytest.raises(DamagedFile, match=r"other\.avi"):
                 call(other)
 
 
 def test_no_frame_at_all_is_no_question(path):
     with pytest.raises(ValueError, match="no frame of .* is asked for"):
-        video.read(path, [])
+        read_video(path, [])
 
 
 def test_frames_are_counted_without_decoding_them(path, tmp_path):
-    assert video.length(path) == T
+    assert video_length(path) == T
     short = tmp_path / "short.avi"
     short.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(DamagedClip, match=r"short\.avi cannot be read"):
-        video.length(short)
+    with pytest.raises(DamagedFile, match=r"short\.avi cannot be read"):
+        video_length(short)
 
 
 @pytest.mark.skipif("COMPANION_DATA" not in os.environ, reason="COMPANION_DATA is not set")
@@ -98,5 +98,5 @@ def test_a_real_file_of_full_size():
     sample = Path(os.environ["COMPANION_DATA"]) / "ntu_meta/sample_1920x1080_rgb.avi"
     if not sample.is_file():
         pytest.skip(f"no file {sample}")
-    assert video.read(sample, [0, 71]).shape == (2, 1080, 1920, 3)
-    assert video.length(sample) == len(video.read(sample, size=(90, 160)))
+    assert read_video(sample, [0, 71]).shape == (2, 1080, 1920, 3)
+    assert video_length(sample) == len(read_video(sample, size=(90, 160)))

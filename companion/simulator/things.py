@@ -6,8 +6,8 @@ A thing's axes: y up, z to the side that is read or looked at; its middle, or wh
 import numpy as np
 from jaxtyping import Float
 
-from companion.datasets.simulator import render
-from companion.datasets.simulator.render import Shapes
+from companion.simulator import render
+from companion.simulator.render import Shapes
 
 WHITE, BLACK = (235, 235, 230), (25, 25, 28)
 X, Y, Z = np.eye(3)

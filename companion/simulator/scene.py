@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from companion.datasets.simulator import body, render
-from companion.datasets.simulator.actions import COUNTER, LEAN, Action, Performance, leaning, things
-from companion.datasets.simulator.body import Person
-from companion.datasets.simulator.render import Shapes
-from companion.datasets.simulator.things import THINGS, box, capsule, join, move, owned, plate
+from companion.simulator import body, render
+from companion.simulator.actions import COUNTER, LEAN, Action, Performance, leaning, things
+from companion.simulator.body import Person
+from companion.simulator.render import Shapes
+from companion.simulator.things import THINGS, box, capsule, join, move, owned, plate
 from companion.skeleton import KINECT_V2 as TREE
 
 FOCAL = 1.22  # focal length of the camera as a share of the picture's height

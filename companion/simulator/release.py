@@ -30,8 +30,8 @@ from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
 from companion import skeleton
-from companion.datasets.simulator import actions, body, render, scene, things
 from companion.files import REPOSITORY, fingerprint, scratch, write_whole
+from companion.simulator import actions, body, render, scene, things
 from companion.skeleton import KINECT_V2 as TREE
 
 CAMERAS = (45.0, 0.0, -45.0)  # degrees from where people face

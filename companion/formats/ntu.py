@@ -20,9 +20,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numba import njit
 
-from companion.clips import Clip, DamagedClip, find, make
+from companion.formats.clips import Clip, DamagedClip, find, make
+from companion.media import video_length
 from companion.skeleton import KINECT_V2 as TREE
-from companion.video import length
 
 J, FIELDS, BODY_FIELDS = len(TREE), 12, 9
 BODIES = 2  # kept of each clip
@@ -313,7 +313,7 @@ def matched(path: Path, frames: int) -> None:
         DamagedClip: in one sentence.
     """
     try:
-        count = length(video(path))
+        count = video_length(video(path))
     except FileNotFoundError:
         raise DamagedClip(f"{path} has no video {video(path).name}; download it") from None
     if count != frames:

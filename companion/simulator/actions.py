@@ -19,8 +19,8 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
-from companion.datasets.simulator import body
-from companion.datasets.simulator.body import Person
+from companion.simulator import body
+from companion.simulator.body import Person
 from companion.skeleton import KINECT_V2 as TREE
 
 

@@ -1,23 +1,53 @@
-"""Frames of video files by their number.
+"""Pictures and videos in and out.
 
-NTU's files are H.264 with B-frames in AVI, whose time stamps are not monotone: a reader that seeks by time
-returns wrong frames. So the file is read from its beginning, and frames are counted as they come.
+NTU's videos are H.264 with B-frames in AVI, whose time stamps are not monotone: a reader that seeks by time
+returns wrong frames. So a video is read from its beginning, and frames are counted as they come.
 
 Letters: T frames, H W a picture's size.
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import av
 import numpy as np
+import torch
 from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
+from PIL import Image, ImageOps
+from torch import Tensor
 
-from companion.clips import DamagedClip
+from companion.files import DamagedFile
 
 
-def read(
+def read_image(path: str | Path) -> UInt8[Tensor, "3 H W"]:
+    """An image in three colours of 8 bits, upright, whatever the file holds.
+
+    Grey becomes three equal colours, 16 bits become 8, transparency is dropped, of several pictures the first
+    is read, and what EXIF says of the camera's orientation is applied.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DamagedFile: it is empty, cut off, changed, too large, or no image.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}")
+    try:
+        with warnings.catch_warnings(), Image.open(path) as file:
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = ImageOps.exif_transpose(file)
+            if image.mode.startswith("I"):
+                image = Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
+            pixels = np.array(image.convert("RGB"))
+    # Pillow's decoders raise each their own
+    except Exception as error:
+        raise DamagedFile(f"{path} is no whole image ({error}); get the file again") from None
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def read_video(
     path: str | Path, numbers: Sequence[int] | None = None, size: tuple[int, int] | None = None
 ) -> UInt8[np.ndarray, "T H W 3"]:
     """The frames with these numbers, in this order.
@@ -28,11 +58,11 @@ def read(
 
     Raises:
         FileNotFoundError: no such file.
-        DamagedClip: it is no video, is cut off, or has no frame of such a number.
+        DamagedFile: it is no video, is cut off, or has no frame of such a number.
         ValueError: an empty list of numbers.
     """
     path = Path(path)
-    numbers = range(length(path)) if numbers is None else [int(n) for n in numbers]
+    numbers = range(video_length(path)) if numbers is None else [int(n) for n in numbers]
     if not numbers:
         raise ValueError(f"no frame of {path} is asked for; give at least one number")
     rows: dict[int, list[int]] = {}
@@ -55,30 +85,30 @@ def read(
                 if count > last:
                     break
     except av.error.FFmpegError as error:
-        raise DamagedClip(
+        raise DamagedFile(
             f"{path}: frame {count} cannot be decoded ({error.strerror}); download it again"
         ) from None
     if not count:
-        raise DamagedClip(f"{path} has no frames; download it again")
+        raise DamagedFile(f"{path} has no frames; download it again")
     if last >= count or min(rows) < 0:
-        raise DamagedClip(f"{path} has {count} frames, no frame {last if last >= count else min(rows)}")
+        raise DamagedFile(f"{path} has {count} frames, no frame {last if last >= count else min(rows)}")
     return pictures
 
 
-def length(path: str | Path) -> int:
+def video_length(path: str | Path) -> int:
     """How many frames a file holds, without decoding them.
 
     Raises:
-        FileNotFoundError, DamagedClip: as of `read`.
+        FileNotFoundError, DamagedFile: as of `read_video`.
     """
     path, count = Path(path), 0
     try:
         with opened(path) as file:
             count = sum(packet.size > 0 for packet in file.demux(video=0))
     except av.error.FFmpegError as error:
-        raise DamagedClip(f"{path} cannot be read ({error.strerror}); download it again") from None
+        raise DamagedFile(f"{path} cannot be read ({error.strerror}); download it again") from None
     if not count:
-        raise DamagedClip(f"{path} has no frames; download it again")
+        raise DamagedFile(f"{path} has no frames; download it again")
     return count
 
 
@@ -89,6 +119,6 @@ def opened(path: Path) -> av.container.InputContainer:
     file = av.open(str(path))
     if not file.streams.video:
         file.close()
-        raise DamagedClip(f"{path} has no video stream; download it again")
+        raise DamagedFile(f"{path} has no video stream; download it again")
     file.streams.video[0].thread_type = "AUTO"
     return file

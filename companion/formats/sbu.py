@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from companion.clips import Clip, DamagedClip, find, make
+from companion.formats.clips import Clip, DamagedClip, find, make
 from companion.skeleton import OPENNI as TREE
 
 CLASSES = (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from companion.clips import Clip, DamagedClip, find, make
+from companion.formats.clips import Clip, DamagedClip, find, make
 from companion.skeleton import KINECT_V1 as TREE
 
 CLASSES = (

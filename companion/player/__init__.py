@@ -14,6 +14,7 @@ import io
 import json
 import re
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -41,284 +42,7 @@ SHAPES = {
 WINDOW, TRUTH = "#E69F00", "#56B4E9"  # of Okabe and Ito, told apart by colour-blind readers
 STAGE = (420, 360)  # the picture's largest width and height, CSS pixels
 ROWS, COLUMNS = 3, 6  # samples and steps of the still picture
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
-<title>@title@</title>
-<style>
-:root { --back: #fff; --ink: #1a1a1a; --quiet: #595959; --edge: #8a8a8a;
-  --outside: #e0e0e0; --accent: #0072b2 }
-@media (prefers-color-scheme: dark) { :root { --back: #111; --ink: #e8e8e8; --quiet: #adadad; --edge: #777;
-  --outside: #3c3c3c; --accent: #56b4e9 } }
-body { margin: 0; font: 14px/1.4 system-ui, sans-serif; color: var(--ink) }
-main { display: none; padding: 8px; max-width: 700px; background: var(--back) }
-.scripts { color-scheme: light dark; background: var(--back) }
-.scripts main { display: block }
-h1 { font-size: 15px; margin: 0 0 6px }
-.show { display: flex; flex-wrap: wrap; gap: 8px 20px; align-items: flex-start }
-.side { flex: 1 1 200px; min-width: 180px; display: flex; flex-direction: column; gap: 10px }
-canvas { display: block; background: var(--outside) }
-#stage:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px }
-#label { font-weight: 600 }
-#seen { display: flex; flex-wrap: wrap; gap: 10px }
-#seen canvas { width: 64px; height: 64px; border: 2px solid @window@; background: none }
-.quiet, figcaption, .legend { color: var(--quiet); font-size: 12px }
-.legend { list-style: none; padding: 0; display: grid; gap: 3px }
-.legend li { display: flex; align-items: center; gap: 8px }
-.legend svg { flex: none; background: #333 }
-.controls { display: grid; grid-template-columns: 4.2em auto minmax(80px, 1fr) auto 4em; gap: 4px 8px;
-  align-items: center; margin-top: 8px }
-.controls input { width: 100%; margin: 0; accent-color: var(--accent) }
-.controls output { font-variant-numeric: tabular-nums }
-button, select { font: inherit; font-size: 13px; color: inherit; background: transparent; padding: 1px 8px;
-  border: 1px solid var(--edge); border-radius: 4px; min-height: 26px }
-select option { background: var(--back) }
-#play { width: 5em }
-button:focus-visible, select:focus-visible { outline: 2px solid var(--accent) }
-[hidden] { display: none !important }
-p, figure, .legend { margin: 0 }
-</style>
-</head>
-<body>
-<noscript>@still@</noscript>
-<main>
-<h1>@title@</h1>
-<div class="show">
-<canvas id="stage" role="img" tabindex="0"></canvas>
-<div class="side">
-<div id="live" aria-live="polite"><p id="label"></p><p id="line"></p></div>
-<figure id="inset"><div id="seen"></div>
-<figcaption>what the glimpse sees<span class="scales">, fine to coarse</span></figcaption></figure>
-<ul class="legend">
-<li id="has-boxes"><svg width="26" height="16"><rect x="4" y="3" width="18" height="10" fill="none"
- stroke="@window@" stroke-width="2.5"/></svg>
-<span>current window<span class="scales">, finest scale thickest</span></span></li>
-<li id="has-path"><svg width="26" height="16"><path d="M4 12 L13 4 L22 11" fill="none" stroke="@window@"
- stroke-width="1.5"/><g fill="@window@"><circle cx="4" cy="12" r="2.5"/><circle cx="13" cy="4" r="2.5"/>
-<circle cx="22" cy="11" r="2.5"/></g></svg>earlier windows, scan path</li>
-<li id="has-truth"><svg width="26" height="16"><rect x="4" y="3" width="18" height="10" fill="none"
- stroke="@truth@" stroke-width="2" stroke-dasharray="4 3"/></svg><span>true box of the @subject@</span></li>
-<li id="has-weights"><svg width="26" height="16"><circle cx="7" cy="8" r="2" fill="@window@"/>
-<circle cx="18" cy="8" r="6" fill="@window@"/></svg><span>joint, area by weight</span></li>
-<li id="has-acting"><svg width="26" height="16"><circle cx="13" cy="8" r="5" fill="none" stroke="@truth@"
- stroke-width="2"/></svg><span>joint that acts</span></li>
-<li id="has-heat"><svg width="26" height="16"><linearGradient id="ramp"><stop stop-color="@window@"
- stop-opacity="0"/><stop offset="1" stop-color="@window@" stop-opacity=".8"/></linearGradient><rect width="26"
- height="16" fill="url(#ramp)"/></svg><span>weight, 0 to <span id="top"></span></span></li>
-</ul>
-</div>
-</div>
-<div class="controls">
-<label for="n" id="n-name"></label>
-<span><button id="previous">&lsaquo;</button> <button id="next">&rsaquo;</button></span>
-<input id="n" type="range" min="1"><output id="n-of" for="n"></output><span></span>
-<label for="t" id="t-name"></label><button id="play">play</button>
-<input id="t" type="range" min="1"><output id="t-of" for="t"></output>
-<select id="speed" aria-label="speed">
-<option value="1600">0.5x</option><option value="800" selected>1x</option>
-<option value="400">2x</option><option value="200">4x</option>
-</select>
-</div>
-<p class="quiet">Keys: left and right step, up and down change the sample, space plays.</p>
-</main>
-<script type="application/json" id="data">@data@</script>
-<script>
-const $ = id => document.getElementById(id), d = JSON.parse($('data').textContent)
-const bytes = text => text && Uint8Array.from(atob(text), c => c.charCodeAt(0))
-const {N, T, H, W, S = 1, h, w, g: side} = d.sizes, F = d.frames, [X0, Y0, X1, Y1] = d.view
-const film = d.film && d.film.map(data => Object.assign(new Image(), {src: 'data:image/jpeg;base64,' + data}))
-const images = bytes(d.images), heat = bytes(d.heat), patches = bytes(d.patches), weights = bytes(d.weights)
-const step = d.unit, sample = step == 'frame' ? 'clip' : 'image', J = d.sizes.J
-let n = 0, t = step == 'frame' ? 0 : T - 1, timer = null
-
-function four(flat, i) {  // a box x0 y0 x1 y1, or null where it is not known
-  const box = flat ? flat.slice(4 * i, 4 * i + 4) : [null]
-  return box.includes(null) ? null : box
-}
-const glimpse = (t, s) => four(d.boxes, (n * T + t) * S + s)
-const truth = () => four(d.truth, n * d.truths + t % d.truths)
-const centre = box => [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]
-
-function bitmap(width, height, colour) {
-  const canvas = document.createElement('canvas'), image = new ImageData(width, height)
-  for (let k = 0; k < width * height; k++) image.data.set(colour(k), 4 * k)
-  canvas.width = width, canvas.height = height
-  canvas.getContext('2d').putImageData(image, 0, 0)
-  return canvas
-}
-
-function drawStage() {
-  const width = Math.min(d.stage[0], document.documentElement.clientWidth - 16), scale = width / (X1 - X0)
-  const height = Math.round((Y1 - Y0) * scale), sharp = devicePixelRatio || 1, stage = $('stage')
-  stage.width = Math.round(width * sharp), stage.height = Math.round(height * sharp)
-  stage.style.width = width + 'px', stage.style.height = height + 'px'
-  const pen = stage.getContext('2d')
-  const x = v => Math.round((v - X0) * scale), y = v => Math.round((v - Y0) * scale)
-  pen.setTransform(sharp, 0, 0, sharp, 0, 0)
-  pen.imageSmoothingEnabled = false
-  const cover = picture => pen.drawImage(picture, x(0), y(0), x(W) - x(0), y(H) - y(0))
-
-  const now = n * F + t % F
-  cover(film ? film[now] : bitmap(W, H, k => [...Array(3).fill(images[now * H * W + k]), 255]))
-  if (heat) {
-    const from = (n * T + t) * h * w
-    cover(bitmap(w, h, k => [230, 159, 0, .8 * heat[from + k]]))
-  }
-
-  function stroke(path, colour, width, alpha = 1, dash = []) {  // a dark rim keeps lines visible on white
-    pen.lineJoin = 'round'
-    pen.globalAlpha = .6 * alpha, pen.strokeStyle = '#000', pen.lineWidth = width + 2, pen.setLineDash([])
-    if (!dash.length) pen.stroke(path)
-    pen.globalAlpha = alpha, pen.strokeStyle = colour, pen.lineWidth = width, pen.setLineDash(dash)
-    pen.stroke(path)
-    pen.globalAlpha = 1
-  }
-  function rectangle(box) {
-    const path = new Path2D()
-    path.rect(x(box[0]), y(box[1]), x(box[2]) - x(box[0]), y(box[3]) - y(box[1]))
-    return path
-  }
-  if (d.joints) drawJoints(pen, x, y, stroke)
-  if (truth()) stroke(rectangle(truth()), '@truth@', 2, 1, [6, 4])
-  if (!d.boxes) return
-  const path = new Path2D(), stops = []
-  for (let i = 0; i <= t; i++) {
-    const box = glimpse(i, 0)
-    if (!box) continue
-    const [cx, cy] = centre(box).map((v, k) => k ? y(v) : x(v))
-    stops.push([cx, cy, i])
-    path.lineTo(cx, cy)
-    if (i < t) stroke(rectangle(box), '@window@', 1, .45)
-  }
-  stroke(path, '@window@', 1.5, .8)
-  for (let s = S - 1; s >= 0; s--) {
-    const box = glimpse(t, s)
-    if (box) stroke(rectangle(box), '@window@', s ? 1.5 : 3)
-  }
-  pen.font = '600 12px system-ui, sans-serif', pen.textBaseline = 'bottom'
-  for (const [cx, cy, i] of stops) {
-    pen.beginPath(), pen.arc(cx, cy, i < t ? 3 : 4, 0, 7)
-    pen.fillStyle = '@window@', pen.strokeStyle = '#000', pen.lineWidth = 1
-    pen.fill(), pen.stroke()
-  }
-  for (const [cx, cy, i] of stops) {
-    pen.strokeStyle = '#000', pen.lineWidth = 3, pen.fillStyle = i < t ? '#fff' : '@window@'
-    pen.strokeText(i + 1, cx + 5, cy - 3), pen.fillText(i + 1, cx + 5, cy - 3)
-  }
-}
-
-function joint(j) {  // x and y, or null where it is not known
-  const at = d.joints.slice(2 * ((n * T + t) * J + j), 2 * ((n * T + t) * J + j) + 2)
-  return at.includes(null) ? null : at
-}
-
-function drawJoints(pen, x, y, stroke) {
-  for (const [i, j] of d.bones) {
-    if (!joint(i) || !joint(j)) continue
-    const path = new Path2D()
-    path.moveTo(x(joint(i)[0]), y(joint(i)[1])), path.lineTo(x(joint(j)[0]), y(joint(j)[1]))
-    stroke(path, '#bbb', 2)
-  }
-  for (let j = 0; j < J; j++) {
-    if (!joint(j)) continue
-    const path = new Path2D(), r = weights ? 2 + 10 * Math.sqrt(weights[(n * T + t) * J + j] / 255) : 3
-    path.arc(x(joint(j)[0]), y(joint(j)[1]), r, 0, 7)
-    pen.fillStyle = weights ? '@window@' : '#fff', pen.fill(path)
-    if (d.acting && d.acting[n * J + j]) stroke(path, '@truth@', 2)
-  }
-}
-
-function drawSeen() {
-  $('seen').replaceChildren(...Array.from({length: S}, (_, s) => {
-    const from = ((n * T + t) * S + s) * side * side
-    const patch = bitmap(side, side, k => [...Array(3).fill(patches[from + k]), 255])
-    patch.style.imageRendering = 'pixelated'
-    patch.setAttribute('role', 'img')
-    patch.setAttribute('aria-label', `scale ${s + 1}`)
-    return patch
-  }))
-}
-
-function says() {
-  const on = ([x, y]) => {
-    const box = truth()
-    if (!box) return ''
-    return (x >= box[0] && x < box[2] && y >= box[1] && y < box[3] ? 'on the ' : 'beside the ') + d.subject
-  }
-  const parts = []
-  if (d.boxes) {
-    const box = glimpse(t, 0), [x, y] = box ? centre(box) : []
-    parts.push(box ? 'centre ' + (on([x, y]) || `at x ${x.toFixed(1)}, y ${y.toFixed(1)}`) : 'no glimpse')
-  }
-  if (heat) {
-    const map = heat.subarray((n * T + t) * h * w, (n * T + t + 1) * h * w)
-    const k = map.indexOf(map.reduce((a, b) => Math.max(a, b))), x = (k % w + .5) * W / w
-    const where = on([x, (Math.floor(k / w) + .5) * H / h])
-    parts.push(`largest weight ${(map[k] / 255 * d.top).toPrecision(2)}${where ? ' ' + where : ''}`)
-  }
-  if (weights) {
-    const all = weights.subarray((n * T + t) * J, (n * T + t + 1) * J)
-    const j = all.indexOf(all.reduce((a, b) => Math.max(a, b)))
-    parts.push(`largest weight ${(all[j] / 255 * d.top).toPrecision(2)} on ${d.names[j]}`)
-  }
-  return `${sample} ${n + 1} of ${N}, ${step} ${t + 1} of ${T}${parts.length ? ': ' + parts.join(', ') : ''}`
-}
-
-function draw() {
-  drawStage()
-  if (patches) drawSeen()
-  $('label').textContent = d.labels ? d.labels[n] : ''
-  $('line').textContent = says()
-  $('stage').setAttribute('aria-label', says())
-  $('n').value = n + 1, $('t').value = t + 1
-  $('n-of').textContent = `${n + 1} / ${N}`, $('t-of').textContent = `${t + 1} / ${T}`
-}
-function go(i, j) {
-  n = (i + N) % N, t = (j + T) % T
-  draw()
-}
-function play(on) {
-  clearInterval(timer)
-  timer = on ? setInterval(() => go(n, t + 1), +$('speed').value) : null
-  $('play').textContent = on ? 'pause' : 'play'
-  $('live').setAttribute('aria-live', on ? 'off' : 'polite')  // a voice cannot keep up with it
-}
-
-$('n').max = N, $('t').max = T, $('n-name').textContent = sample, $('t-name').textContent = step
-for (const way of ['previous', 'next']) $(way).setAttribute('aria-label', `${way} ${sample}`)
-$('has-boxes').hidden = !d.boxes, $('has-path').hidden = !d.boxes || T < 2
-document.querySelectorAll('.scales').forEach(words => words.hidden = S < 2)
-$('has-truth').hidden = !d.truth, $('has-heat').hidden = !heat, $('inset').hidden = !patches
-$('has-weights').hidden = !weights, $('has-acting').hidden = !d.acting
-$('top').textContent = heat ? d.top.toPrecision(2) : ''
-$('play').disabled = T < 2, $('previous').disabled = $('next').disabled = N < 2
-$('n').oninput = () => go($('n').value - 1, t)
-$('t').oninput = () => go(n, $('t').value - 1)
-$('previous').onclick = () => go(n - 1, t)
-$('next').onclick = () => go(n + 1, t)
-$('play').onclick = () => play(!timer)
-$('speed').onchange = () => play(!!timer)
-const keys = {ArrowLeft: () => go(n, t - 1), ArrowRight: () => go(n, t + 1), ArrowUp: () => go(n - 1, t),
-  ArrowDown: () => go(n + 1, t), ' ': () => T > 1 && play(!timer)}
-onkeydown = event => {  // sliders, menus and buttons keep the keys that are theirs
-  const own = {INPUT: event.key != ' ', SELECT: true, BUTTON: event.key == ' '}[event.target.tagName]
-  if (own || !(event.key in keys) || event.altKey || event.ctrlKey || event.metaKey) return
-  event.preventDefault()
-  keys[event.key]()
-}
-onresize = draw
-document.documentElement.classList.add('scripts')
-draw()
-if (film) Promise.all(film.map(picture => picture.decode())).then(draw)
-</script>
-</body>
-</html>
-"""
+PAGE = files(__name__).joinpath("page.html").read_text(encoding="utf-8")
 
 
 class AttentionPlayer:
@@ -399,9 +123,8 @@ class AttentionPlayer:
             raise ValueError("weights and acting say something of joints; pass joints as well")
         if "joints" in given and names is not None and len(names) != sizes["J"]:
             raise ValueError(f"names must be {sizes['J']} words, one for each of joints")
-        self.heat, self.top = scaled("heat", given)
-        self.weights, top = scaled("weights", given)
-        self.top = top or self.top
+        self.heat, self.strongest = scaled("heat", given)
+        self.weights, self.largest = scaled("weights", given)
         self.labels = None if labels is None else [str(label) for label in labels]
         self.subject, self.title = subject, title
         still = frames == 1 and "joints" not in given
@@ -439,10 +162,23 @@ class AttentionPlayer:
         marks = [
             (self.boxes, {"color": WINDOW, "marker": "o", "markersize": 3, "label": "glimpses"}),
             (self.truth, {"color": TRUTH, "linestyle": "--", "label": f"true box of the {subject}"}),
-            (self.heat, {"color": WINDOW, "linewidth": 7, "alpha": 0.6, "label": "weight"}),
+            (
+                self.heat,
+                {
+                    "color": WINDOW,
+                    "linewidth": 7,
+                    "alpha": 0.8,
+                    "label": f"weight, 0 to {self.strongest:.2g}",
+                },
+            ),
             (
                 self.weights,
-                {"color": WINDOW, "marker": "o", "linestyle": "", "label": "joint, area by weight"},
+                {
+                    "color": WINDOW,
+                    "marker": "o",
+                    "linestyle": "",
+                    "label": f"joint, area by weight, 0 to {self.largest:.2g}",
+                },
             ),
             (
                 self.acting,
@@ -514,7 +250,8 @@ class AttentionPlayer:
             "truth": numbers(self.truth),
             "truths": 0 if self.truth is None else self.truth.shape[1],
             "heat": encoded(self.heat),
-            "top": self.top,
+            "strongest": self.strongest,
+            "largest": self.largest,
             "joints": numbers(self.joints),
             "weights": encoded(self.weights),
             "acting": None if self.acting is None else self.acting.ravel().tolist(),
@@ -524,6 +261,8 @@ class AttentionPlayer:
         parts = {
             "title": html.escape(self.title),
             "subject": html.escape(self.subject),
+            "strongest": f"{self.strongest:.2g}",
+            "largest": f"{self.largest:.2g}",
             "still": still,
             "data": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
             "window": WINDOW,
@@ -561,10 +300,10 @@ def as_bytes(name: str, array: np.ndarray) -> UInt8[np.ndarray, "..."]:
     return (array * 255).round().astype(np.uint8)
 
 
-def scaled(name: str, given: dict[str, np.ndarray]) -> tuple[np.ndarray | None, float | None]:
-    """Weights as 0 to 255, and what 255 stands for; None where they are not given."""
+def scaled(name: str, given: dict[str, np.ndarray]) -> tuple[np.ndarray | None, float]:
+    """Weights as 0 to 255, or None where they are not given, and what 255 stands for."""
     if name not in given:
-        return None, None
+        return None, 1.0
     values = given[name].astype(float)
     if not (np.isfinite(values).all() and values.min() >= 0):
         raise ValueError(f"{name} must be finite weights of at least 0")

@@ -1,0 +1,196 @@
+"""Experiments: one chapter, one file, with its presets beside it. Here models meet datasets.
+
+Notebook, batch, `companion train` and `companion rerun` all do this:
+
+    plan = experiments.plan("hard_attention", "digits", "quick")
+    done = experiments.run(plan)
+
+A chapter's file gives `prepare(run, params, root) -> Experiment`, which reads and trains nothing by itself.
+"""
+
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from companion import code, presets, records, training
+from companion.files import scratch
+from companion.presets import plan
+from companion.records import Run
+from companion.training import Experiment
+
+__all__ = "Done Experiment Run accept losses measure metrics plan prepare rerun run".split()
+
+
+class Done(NamedTuple):
+    """What stands of a run."""
+
+    record: dict
+    model: Any  # None where only the record is left
+    losses: list[float]  # of each epoch that this machine has seen
+    experiment: Experiment
+
+
+def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
+    """The experiment of a run.
+
+    Args:
+        root: the folder that contains the dataset's folder; None: $COMPANION_DATA, or what is made here.
+
+    Raises:
+        ValueError: the chapter is gone, or it has no such variant.
+    """
+    if run.chapter not in presets.chapters():
+        known = ", ".join(presets.chapters())
+        raise ValueError(
+            f"{run.notebook} has no experiment companion/experiments/{run.chapter}.py; there are {known}"
+        )
+    return import_module(f"companion.experiments.{run.chapter}").prepare(run, params, root)
+
+
+def codes(run: Run, experiment: Experiment) -> dict[str, str]:
+    """What the experiment computes: the files of the package, and what a notebook has put in their place."""
+    own = code.closure(f"companion.experiments.{run.chapter}", "companion.training")
+    parts = (getattr(experiment, name) for name in ("data", "train", "test", "build", "loss", "score"))
+    return own | code.defined(*parts)
+
+
+def measure(run: Run, experiment: Experiment, out: str | Path | None = None) -> Done:
+    """Train, test and record one run, or take up what stands of it: its record, its checkpoint.
+
+    `seconds` is empty for a run that went on. On several processes the main one writes.
+
+    Raises:
+        PermissionError: the record could not be written.
+    """
+    records.check_out(run, out)
+    device, params = training.accelerator(), experiment.params
+    path, data, made_by = run.path(out), experiment.data(), codes(run, experiment)
+    checkpoint = records.checkpoint(run, params, data, made_by)
+    record, start, resumed = None, perf_counter(), checkpoint.exists()
+    if path.is_file() and not records.standing(found := records.read(path), params, made_by, data):
+        record = found
+        if not resumed:
+            return Done(record, None, [], experiment)
+        with device.main_process_first():
+            model, losses = experiment.load(run.seed, checkpoint)
+        if experiment.weights(model) != record["provenance"].get("weights"):
+            return Done(record, None, [], experiment)
+        return Done(record, model, losses, experiment)
+    surroundings = records.surroundings()
+    with device.main_process_first():  # it fills the cache
+        experiment.train(), experiment.test()
+    model, losses = experiment.learn(run.seed, checkpoint)
+    scores = experiment.evaluate(model, run.seed)
+    if device.is_main_process:
+        preset = presets.preset(run)
+        records.write(
+            run,
+            params,
+            scores.metrics,
+            counts=scores.counts,
+            units=scores.units,
+            ids=scores.ids,
+            out=out,
+            **surroundings,
+            seconds=None if resumed else round(perf_counter() - start),
+            processes=device.num_processes,
+            precision=params.get("precision", "f32"),
+            chosen=preset[3] if preset else "",
+            code=made_by,
+            data=data,
+            weights=experiment.weights(model),
+        )
+    device.wait_for_everyone()
+    return Done(records.read(path), model, losses, experiment)
+
+
+def run(
+    plan: dict[Run, dict], root: str | Path | None = None, out: str | Path | None = None
+) -> dict[Run, Done]:
+    """Measure all runs of a plan, one after the other; see `measure`."""
+    experiments = {run: prepare(run, params, root) for run, params in plan.items()}
+    return {run: measure(run, experiment, out) for run, experiment in experiments.items()}
+
+
+def losses(done: dict[Run, Done]) -> pd.DataFrame:
+    """First and last loss of each run that this machine has trained."""
+    rows = {
+        ", ".join([run.variant, run.protocol, *([f"fold {run.fold}"] if run.fold else [])]): one.losses
+        for run, one in done.items()
+    }
+    rows = {name: [lost[0], lost[-1]] for name, lost in rows.items() if lost}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["first loss", "last loss"]).round(2)
+
+
+def metrics(done: dict[Run, Done], *keys: str) -> pd.DataFrame:
+    """The metrics of each run, one row each, under these fields of `Run`."""
+    rows = [{key: asdict(run)[key] for key in keys} | one.record["metrics"] for run, one in done.items()]
+    return pd.DataFrame(rows).set_index(list(keys))
+
+
+def rerun(path: str | Path, root: str | Path | None = None) -> tuple[dict, dict, pd.DataFrame]:
+    """Train a record again, in a folder of its own, with its params, precision and threads.
+
+    Returns:
+        The old record, the new one, and both beside each other with the tolerance, one row a metric.
+
+    Raises:
+        ValueError: it is no record, or its chapter or variant is gone.
+    """
+    import torch
+
+    old = records.read(path)
+    this, provenance = Run(**old["run"]), old["provenance"]
+    params = dict(old["params"])
+    if provenance.get("precision", "f32") == "bf16":
+        params["precision"] = "bf16"
+    try:
+        experiment = prepare(this, params, root)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be made again: {error}") from None
+    folder = Path(scratch()).resolve() / "rerun"
+    new_file = this.path(folder / "runs")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(provenance.get("threads", threads))
+    new_file.unlink(missing_ok=True)
+    made = records.checkpoint(this, experiment.params, experiment.data(), codes(this, experiment))
+    made.unlink(missing_ok=True)
+    try:
+        new = measure(this, experiment, folder / "runs").record
+    finally:
+        torch.set_num_threads(threads)
+    rows = {
+        name: {
+            "old": old["metrics"].get(name),
+            "new": new["metrics"].get(name),
+            "tolerance": presets.tolerance(this.chapter, name),
+        }
+        for name in {**old["metrics"], **new["metrics"]}
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return old, new, table.assign(within=(table["old"] - table["new"]).abs() <= table["tolerance"])
+
+
+def accept(path: str | Path, old: dict, new: dict, root: str | Path | None = None) -> list[Path]:
+    """Note in all records of a variant that present code gives their numbers, shown by one that was rerun.
+
+    Returns:
+        The records.
+
+    Raises:
+        ValueError: the rerun gave other numbers or weights.
+    """
+    path = Path(path)
+    if not records.same(old, new):
+        raise ValueError(f"{path} is not equal to what was made again; nothing is accepted")
+    marked = sorted(path.parent.glob(f"{old['run']['variant']}-fold*-seed*.json"))
+    for other in marked:
+        record = records.read(other)
+        this = Run(**record["run"])
+        experiment = prepare(this, record["params"], root)
+        records.accept(other, codes(this, experiment), experiment.data(), path.name)
+    return marked

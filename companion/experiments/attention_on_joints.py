@@ -1,0 +1,66 @@
+"""Attention on joints and frames of skeletons, and the pose rows of the lecture's tables (chapter 06)."""
+
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+from companion import code, presets, records
+from companion.datasets.skeletons import Skeletons
+from companion.experiments.releases import Place, simulated
+from companion.metrics import joints
+from companion.models import skeleton_baselines, sta_lstm
+from companion.records import Run
+from companion.simulator.release import SKELETONS, Release
+from companion.training import Experiment, from_pretrained, pretrained
+
+TRANSFER = "-transfer"  # of a variant that first learns from simulated bodies with the dataset's joints
+
+
+def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
+    """Variants: the names of `skeleton_baselines.build`; with -transfer, pretrained on simulated clips."""
+    variant = run.variant.removesuffix(TRANSFER)
+    skeleton_baselines.known(variant)
+    place = simulated(SKELETONS, run.source, root)
+    before = None
+    if run.variant.endswith(TRANSFER):
+        if "before" not in params:
+            raise ValueError(
+                f"{run.variant} has no key 'before' in {run.chapter}.yaml, {run.profile}, {run.source},"
+                f" {run.protocol}; add what is learned first"
+            )
+        before = simulated(Release(**params["before"]["release"]), "simulated", None)
+
+    def side(source: str, split: str, place: Place, **options: object) -> Skeletons:
+        protocol, fold = (run.protocol, run.fold) if source == run.source else ("cross_subject", 0)
+        return Skeletons(source, split, protocol, fold, run.seed, place.root(), **params["data"], **options)
+
+    train = cache(lambda: side(run.source, "train", place))
+
+    def model(data: Skeletons) -> partial:
+        sizes = {"bodies": data.bodies, "classes": len(data.classes), "frames": data.frames}
+        return partial(skeleton_baselines.build, variant, data.tree, **sizes, **params.get("model", {}))
+
+    @cache
+    def first() -> object:
+        other = side("simulated", "train", before, layout=run.source)
+        made_by = code.closure(__name__, "companion.training")
+        kept = records.checkpoint(replace(run, fold=0), params["before"], before.data(), made_by)
+        return pretrained(
+            model(other), params["before"], other, sta_lstm.objective, seed=run.seed, checkpoint=kept
+        )
+
+    def ready() -> Skeletons:
+        if before:
+            first()
+        return train()
+
+    return Experiment(
+        data=lambda: place.data() | ({"before": before.data()["simulated"]} if before else {}),
+        train=ready,
+        test=cache(lambda: side(run.source, "test", place)),
+        build=lambda: from_pretrained(model(train()), first()) if before else model(train())(),
+        params=params,
+        loss=sta_lstm.objective,
+        score=joints.scores,
+        units=presets.claimed(run.chapter),
+    )

@@ -1,0 +1,107 @@
+"""What the pose tells, and what one look at the hands adds (chapter 08)."""
+
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+from companion import code, presets, records
+from companion.datasets.hands import Hands
+from companion.experiments.releases import asked
+from companion.files import REPOSITORY, fingerprint
+from companion.metrics import hands
+from companion.models import hand_attention
+from companion.records import Run
+from companion.training import Experiment, from_pretrained, load_checkpoint, pretrained
+
+EDGES = 200, 250, 300, 400  # of how far a thing may be from the hand, in pixels of 1920 x 1080
+VARIANTS = {  # name -> what it sees
+    **dict.fromkeys(("pose-tour", "pose-once", "pose-random", "pose-gru", "crops"), {}),
+    "crops-wide": {"crop": 600, "side": 48},
+    "evidence": {"at": "evidence"},
+}
+
+
+def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
+    """Variants: pose-<order of the joints>, crops around the hands (-wide: larger), or at the evidence."""
+    if run.variant not in VARIANTS:
+        raise ValueError(
+            f"unknown variant {run.variant!r} of {run.chapter}; choose one of {', '.join(VARIANTS)}"
+        )
+    params = params | {"data": params["data"] | VARIANTS[run.variant]}
+    params, place = asked(params, run.seed, run.source, root)
+    side = cache(partial(clips, run, params, root))
+    kind, _, order = run.variant.partition("-")
+    before = params.get("before") if kind != "pose" else None
+
+    def crops(classes: int) -> hand_attention.Crops:
+        return hand_attention.Crops(side("train").crops.shape[-1], classes)
+
+    @cache
+    def first() -> hand_attention.Crops:
+        return learned_crops(run, before, side("train"), partial(crops, before["classes"]), data())
+
+    def data() -> dict[str, str]:
+        return place.data() | weights(before or {})
+
+    def ready() -> Hands:
+        if before:
+            first()
+        return side("train")
+
+    def build() -> object:
+        train = side("train")
+        C, body = len(train.classes), train.body
+        if kind == "pose":
+            return hand_attention.pose_stream(order, body.tree, body.bodies, C, body.frames)
+        return from_pretrained(partial(crops, C), first()) if before else crops(C)
+
+    return Experiment(
+        data=data,
+        train=ready,
+        test=partial(side, "test"),
+        build=build,
+        params=params,
+        loss=hand_attention.objective,
+        score=lambda model, batch: hands.scorer(groups(side("test")), ("context", EDGES))(model, batch),
+        units=presets.claimed(run.chapter),
+    )
+
+
+def clips(run: Run, params: dict, root: str | Path | None, split: str) -> Hands:
+    """One side of a run's protocol; a simulated release is made where it is absent."""
+    params, place = asked(params, run.seed, run.source, root)
+    sizes = (run.source, split, run.protocol, run.fold, run.seed, place.root())
+    return Hands(*sizes, **params["data"])
+
+
+def groups(data: Hands) -> dict[str, object]:
+    """Which classes each group of a simulated release has; none of a real one."""
+    return {
+        clip["group"]: data.group[label] for clip, label in zip(data.truth or [], data.label, strict=False)
+    }
+
+
+def weights(params: dict) -> dict[str, str]:
+    """The fingerprint of the file of weights that a part begins with, if it does.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    if "weights" not in params:
+        return {}
+    path = REPOSITORY / params["weights"]
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no file {path}; it comes with the repository: clone it, or take it from there"
+        )
+    return {"weights": fingerprint(path.read_bytes())}
+
+
+def learned_crops(run: Run, params: dict, train: Hands, build: partial, data: dict) -> hand_attention.Crops:
+    """A network that has seen crops: from a file of weights, or trained once for all variants of a run."""
+    made_by = code.closure(f"companion.experiments.{run.chapter}", "companion.training")
+    kept = records.checkpoint(replace(run, variant="crops-first"), params, data, made_by)
+    model = pretrained(build, params, train, hand_attention.objective, seed=run.seed, checkpoint=kept)
+    if "weights" in params:
+        load_checkpoint(REPOSITORY / params["weights"], model)
+    return model

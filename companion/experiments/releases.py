@@ -1,0 +1,47 @@
+"""Where the data of an experiment on people lie, and which they are, known before anything is simulated."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from companion.datasets.cache import data_fingerprint
+from companion.simulator import release
+from companion.simulator.release import Release
+
+
+class Place(NamedTuple):
+    """A dataset: its fingerprint by name, and its root, made by the first call where it is simulated here."""
+
+    data: Callable[[], dict[str, str]]
+    root: Callable[[], str | Path | None]
+
+
+def simulated(made: Release, source: str, root: str | Path | None) -> Place:
+    """A source at a root; or, where it is simulated and there is no root, the release that is made here."""
+    if source == "simulated" and root is None:
+        return Place(lambda: {source: release.key(made)}, lambda: release.stored(made))
+    return Place(lambda: {source: data_fingerprint(source, root)}, lambda: root)
+
+
+def asked(params: dict, seed: int, source: str, root: str | Path | None) -> tuple[dict, Place]:
+    """The params and the place of a run: its preset's release, drawn from the run's seed, or that at `root`.
+
+    Of another release than the preset's the params tell the parameters.
+
+    Raises:
+        ValueError: what is at `root` was not simulated or not finished; or the preset has no release.
+    """
+    if source != "simulated":
+        return params, simulated(release.SKELETONS, source, root)
+    if "release" not in params:
+        raise ValueError("the preset of a simulated source has no key 'release'; add its parameters")
+    wanted = Release(**{"seed": seed} | params["release"])
+    if root is not None:
+        about = release.manifest([Path(root) / "ntu" / "any" / "clip"])
+        if about is None:
+            raise ValueError(
+                f"{root} holds no simulated release; choose source ntu, or companion data simulate"
+            )
+        if Release(**about["release"]) != wanted:
+            params = params | {"release": about["release"]}
+    return params, simulated(wanted, source, root)

@@ -1,0 +1,33 @@
+"""Figures of the notebooks: pictures with title, axis names and alternative text."""
+
+from pathlib import Path
+from types import ModuleType
+
+from IPython.display import Markdown
+
+from companion.figures.curves import by_distance, by_glimpses, growth, over_time
+from companion.figures.images import boxed_images, contact_sheet, density, glyphs, maps, objects
+from companion.figures.poses import front, skeletons
+from companion.figures.results import confusion
+
+__all__ = [
+    "boxed_images",
+    "by_distance",
+    "by_glimpses",
+    "confusion",
+    "contact_sheet",
+    "density",
+    "front",
+    "glyphs",
+    "growth",
+    "maps",
+    "objects",
+    "over_time",
+    "skeletons",
+    "source",
+]
+
+
+def source(module: ModuleType) -> Markdown:
+    """The file that was imported, not a copy of it."""
+    return Markdown(f"```python\n{Path(module.__file__).read_text(encoding='utf-8')}```")

@@ -1,0 +1,97 @@
+"""One number against another: glimpses, frames, pixels, work."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pandas as pd
+import seaborn as sns
+from IPython.display import Image
+from jaxtyping import Bool, Float
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from companion.figures.drawing import TRUTH, WEIGHT, picture
+
+KINDS = {"ram": "learned locations", "random": "random locations", "soft": "soft reading"}
+
+
+def by_glimpses(runs: pd.DataFrame, metric: str, label: str, title: str) -> Image:
+    """A metric against the number of glimpses, mean and every seed, one line a kind of model.
+
+    Args:
+        runs: one row a record, with columns `variant` (kind-T) and the metric.
+    """
+    parts = (
+        runs.variant.str.extract(r"(?P<kind>ram|random|soft)-(?P<glimpses>\d+)")
+        .assign(value=runs[metric])
+        .dropna()
+    )
+    parts = parts.assign(glimpses=parts.glimpses.astype(int), kind=parts.kind.map(KINDS))
+    figure = Figure(figsize=(5.5, 3.4), layout="constrained")
+    axes = figure.subplots()
+    style = {
+        "data": parts,
+        "x": "glimpses",
+        "y": "value",
+        "hue": "kind",
+        "hue_order": list(KINDS.values()),
+        "ax": axes,
+    }
+    sns.lineplot(**style, palette="colorblind", marker="o", errorbar=None)
+    sns.scatterplot(**style, palette="colorblind", alpha=0.4, legend=False, s=18)
+    axes.set(xlabel="number of glimpses", ylabel=label, title=title, xticks=sorted(parts.glimpses.unique()))
+    axes.set_ylim(0)
+    axes.legend(title=None)
+    return picture(figure, f"{title}: lines of {', '.join(parts.kind.unique())}")
+
+
+def by_distance(scores: pd.DataFrame) -> Image:
+    """Mean and sd of each variant over the distance of a thing from the hand.
+
+    Args:
+        scores: columns variant, edge (the distance up to which a row counts), mean, sd.
+    """
+    figure = Figure(figsize=(5.5, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(100 / 3, color="grey", linestyle="--", linewidth=1, label="chance")
+    edges = sorted(set(scores["edge"]))
+    for n, (variant, rows) in enumerate(scores.groupby("variant", sort=False)):
+        rows = rows.sort_values("edge")
+        places = [edges.index(edge) + 0.05 * n for edge in rows["edge"]]
+        axes.errorbar(places, rows["mean"], rows["sd"], marker="o", capsize=2, label=variant)
+    names = [f"{low} to {high}" for low, high in pairwise([0, *edges])]
+    axes.set_xticks(range(len(edges)), names)
+    axes.set(xlabel="distance from the hand, pixels of 1920 x 1080", ylabel="right, %", ylim=(0, 103))
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return picture(
+        figure, f"share of clips read right over the distance of the thing, of {len(edges)} ranges"
+    )
+
+
+def growth(work: pd.DataFrame) -> Image:
+    """Multiply-adds over what there is of something; columns of, share, work."""
+    figure = Figure(figsize=(4.6, 3), layout="constrained")
+    axes = figure.subplots()
+    data = work.assign(millions=work.work / 1e6)
+    sns.lineplot(
+        data, x="share", y="millions", hue="of", style="of", markers=True, palette="colorblind", ax=axes
+    )
+    axes.set(xlabel="share of the most", ylabel="multiply-adds, millions", xlim=(0, 1.05), ylim=(0, None))
+    axes.legend(title=None)
+    return picture(figure, f"multiply-adds over the share of {', '.join(work.of.unique())}")
+
+
+def over_time(
+    weights: Float[Tensor, "N T"], titles: Sequence[str], acting: Bool[Tensor, "N T"] | None = None
+) -> Image:
+    """The weight of each frame; the frames of the action are shaded where they are known."""
+    figure = Figure(figsize=(2.6 * len(weights), 2.2), layout="constrained")
+    for n, axes in enumerate(figure.subplots(1, len(weights), squeeze=False, sharey=True).flat):
+        if acting is not None:
+            for frame in acting[n].nonzero().flatten().tolist():
+                axes.axvspan(frame - 0.5, frame + 0.5, color=TRUTH, alpha=0.3, linewidth=0)
+        axes.plot(weights[n].numpy(), color=WEIGHT, linewidth=2)
+        axes.set(xlabel="frame", ylabel="weight" if n == 0 else "", ylim=(0, None))
+        axes.set_title(titles[n], fontsize=9)
+    said = "" if acting is None else "; the action is shaded"
+    return picture(figure, f"weight over time in {len(weights)} clips{said}: {', '.join(titles)}")

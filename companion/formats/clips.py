@@ -1,0 +1,89 @@
+"""What every skeleton dataset gives: clips, or what is wrong with a file.
+
+Letters: T frames, M bodies, J joints.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from companion.files import DamagedFile
+
+
+class Clip(NamedTuple):
+    """One performance of one action."""
+
+    skeleton: Float32[np.ndarray, "T M J 3"]  # metres, camera frame; zero where nothing was seen
+    visible: Bool[np.ndarray, "T M J"]
+    label: int  # from 0
+    subject: int | None  # None: the copy does not know it
+    camera: int  # or the set of SBU: what protocols split by beside the subject
+    name: str
+
+
+DamagedClip = DamagedFile  # a file that is no clip of its dataset
+
+
+def find(root: str | Path | None, folder: str, pattern: str) -> list[Path]:
+    """The dataset's files `root/folder/pattern`, sorted; root is by default $COMPANION_DATA.
+
+    Raises:
+        FileNotFoundError: no root, no folder, or no file of that name in it.
+    """
+    root = root or os.environ.get("COMPANION_DATA")
+    if root is None:
+        raise FileNotFoundError(
+            f"no data folder: pass root or set COMPANION_DATA to the folder that contains {folder}"
+        )
+    place = Path(root) / folder
+    if not place.is_dir():
+        raise FileNotFoundError(f"no folder {place}; root must contain {folder}")
+    files = sorted(place.glob(pattern))
+    if not files:
+        raise FileNotFoundError(f"no file {pattern} in {place}")
+    return files
+
+
+def make(path: Path, skeleton: np.ndarray, visible: np.ndarray, *about: int | str | None) -> Clip:
+    """A clip in which what was not seen is zero; `about` is label, subject, camera and name.
+
+    Raises:
+        DamagedClip: a coordinate is too large for metres, or no joint is seen in any frame.
+    """
+    with np.errstate(over="ignore"):
+        metres = np.where(visible[..., None], skeleton, 0).astype(np.float32)
+    if not np.isfinite(metres).all():
+        raise DamagedClip(f"{path}: a coordinate is no number of metres; download it again")
+    if not visible.any():
+        raise DamagedClip(f"{path}: nobody is seen in any of {len(visible)} frames; leave it out")
+    return Clip(metres, visible, *about)
+
+
+def read_all(files: Iterable[Path], parse: Callable[[Path], Clip]) -> Iterator[Clip | DamagedClip]:
+    """Each file's clip, or what is wrong with it."""
+    for path in files:
+        try:
+            yield parse(path)
+        except DamagedClip as error:
+            yield error
+
+
+def check(files: Sequence[Path], parse: Callable[[Path], Clip], official: int, where: str) -> str:
+    """How many of the `official` clips are there and whole, and where to ask for the others.
+
+    Raises:
+        ValueError: damaged files; the text counts and names them.
+    """
+    damaged = [str(error) for error in read_all(files, parse) if isinstance(error, DamagedClip)]
+    missing = max(0, official - len(files))
+    if not damaged and not missing:
+        return f"complete, {len(files)} of {official}"
+    counts = f"{len(files)} of {official}, {len(damaged) or 'none'} damaged, {missing or 'none'} missing"
+    text = "\n  ".join([counts, *damaged, f"to be had at {where}"])
+    if damaged:
+        raise ValueError(text)
+    return text

@@ -1,0 +1,161 @@
+"""What the experiments run with: one YAML file a chapter, beside its code in `companion/experiments`.
+
+notebook: 05_hard_attention              where its records lie, and who shows them
+params: [model, loss, fit]               the keys that a preset may have; `needs`: those that it must have
+tolerances: {error: 1.0}                 by how much a record that is made again elsewhere may differ; a name
+                                         stands for all metrics that begin so
+presets: profile -> source -> protocol -> shared params, and
+    variants: name -> own params         a variant that is not listed gets the shared ones
+    folds, seeds                         how many there are; a variant may have its own
+    chosen                               where and on which data these numbers were chosen
+claims: what the slides say, see `companion.claims`
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from companion.records import PROFILES, Run
+
+FOLDER = Path(__file__).resolve().parent / "experiments"
+KEYS = {"notebook": str, "params": list, "needs": list, "tolerances": dict, "presets": dict, "claims": list}
+BESIDE = ("variants", "folds", "seeds", "chosen")  # of a protocol; they are no params
+
+
+def chapters() -> list[str]:
+    """The names of all chapters that have an experiment."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load(chapter: str) -> dict:
+    """The file of a chapter, checked.
+
+    Raises:
+        ValueError: there is none, or a key of it is missing or of another kind.
+    """
+    path = FOLDER / f"{chapter}.yaml"
+    if not path.is_file():
+        raise ValueError(f"unknown chapter {chapter!r}; choose one of {', '.join(chapters())}")
+    return parse(path, path.stat().st_mtime_ns)
+
+
+@cache
+def parse(path: Path, changed: int) -> dict:
+    """The content of a chapter's file; cached until the file changes."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML ({error})") from None
+    for key, kind in KEYS.items():
+        if not isinstance(content, dict) or not isinstance(content.get(key), kind):
+            raise ValueError(f"{path}: key {key!r} is missing or no {kind.__name__}")
+    return content
+
+
+def plan(
+    chapter: str,
+    source: str,
+    profile: str = "quick",
+    protocol: str | None = None,
+    variant: str | None = None,
+    fold: int | None = None,
+    seed: int = 0,
+) -> dict[Run, dict]:
+    """What one call measures: each run and its params.
+
+    Args:
+        protocol, variant, fold: only these; None: all. A variant that is asked for runs with any seed.
+
+    Raises:
+        ValueError: no preset for this source, profile, protocol or fold; a seed that no variant has; or a
+            preset that lacks a key. The sentence names file and key.
+    """
+    content, file = load(chapter), f"companion/experiments/{chapter}.yaml"
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
+    presets = content["presets"]
+    if source not in presets.get(profile, {}):
+        known = ", ".join(f"{s} in {p}" for p, sources in presets.items() for s in sources)
+        raise ValueError(
+            f"{chapter} has no preset for source {source!r} in profile {profile!r}; {file} has {known}"
+        )
+    protocols = presets[profile][source]
+    if protocol is not None and protocol not in protocols:
+        raise ValueError(f"unknown protocol {protocol!r} of {chapter}; choose one of {', '.join(protocols)}")
+    seed, fold = number("seed", seed), fold if fold is None else number("fold", fold)
+    chosen = {}
+    for name in [protocol] if protocol else protocols:
+        where = f"{file}, presets.{profile}.{source}.{name}"
+        for which in [variant] if variant else variants(protocols[name], where):
+            params, folds, seeds = numbers(protocols[name], which, where)
+            for key in params:
+                if key not in content["params"]:
+                    known = ", ".join(content["params"])
+                    raise ValueError(f"{where}: unknown key {key!r} of {which}; choose one of {known}")
+            for key in content["needs"]:
+                if key not in params:
+                    raise ValueError(f"{where}: {which} has no key {key!r}; add it there, or to the variant")
+            if fold is not None and not 0 <= fold < folds:
+                raise ValueError(f"unknown fold {fold} of {name}; choose one of 0 to {folds - 1}")
+            if variant or seeds is None or seed < seeds:
+                for one in range(folds) if fold is None else [fold]:
+                    chosen[Run(content["notebook"], source, profile, name, which, one, seed)] = params
+    if not chosen:
+        raise ValueError(f"no variant of {source} in {profile} has a seed {seed}; choose a smaller one")
+    return chosen
+
+
+def number(name: str, value: object) -> int:
+    """A seed or fold, which papermill and the command line may give as text.
+
+    Raises:
+        ValueError: it is no whole number from 0.
+    """
+    if isinstance(value, bool) or not str(value).isdecimal() or int(str(value)) >= 2**32:
+        raise ValueError(f"{name} is {value!r}; give a whole number from 0")
+    return int(str(value))
+
+
+def variants(preset: Mapping, where: str) -> dict:
+    """The variants of a protocol."""
+    if not isinstance(preset.get("variants"), dict):
+        raise ValueError(f"{where}: key 'variants' is missing or no dict; list at least one")
+    return preset["variants"]
+
+
+def numbers(preset: Mapping, variant: str, where: str) -> tuple[dict, int, int | None]:
+    """The params of a variant, and how many folds and seeds it is run with (None: any)."""
+    own = preset | (variants(preset, where).get(variant) or {})
+    params = {key: value for key, value in own.items() if key not in BESIDE}
+    return params, own.get("folds", 1), own.get("seeds")
+
+
+def preset(run: Run) -> tuple[dict, int, int | None, str] | None:
+    """What a run's preset says now: params, folds, seeds and where it was chosen; None if there is none.
+
+    A variant that the preset does not list has none.
+    """
+    chapter = run.chapter
+    if chapter not in chapters():
+        return None
+    protocols = load(chapter)["presets"].get(run.profile, {}).get(run.source, {})
+    if run.protocol not in protocols or run.variant not in protocols[run.protocol].get("variants", {}):
+        return None
+    found = protocols[run.protocol]
+    own = found["variants"][run.variant] or {}
+    where = f"{chapter}.yaml, presets.{run.profile}.{run.source}.{run.protocol}"
+    return *numbers(found, run.variant, where), (found | own).get("chosen", "")
+
+
+def tolerance(chapter: str, metric: str) -> float:
+    """By how much a metric may differ in a record that is made again; the longest name that fits counts."""
+    known = load(chapter)["tolerances"]
+    fits = [name for name in known if metric.startswith(name)]
+    return float(known[max(fits, key=len)]) if fits else 0.0
+
+
+def claimed(chapter: str) -> list[str]:
+    """The metrics that claims of a chapter use: of these a record keeps the score of each unit."""
+    return sorted({metric for claim in load(chapter)["claims"] for _, _, metric in claim["terms"]})
