@@ -60,12 +60,13 @@ def plan(
     profile: str = "quick",
     protocol: str | None = None,
     variant: str | None = None,
-    fold: int | None = None,
-    seed: int = 0,
+    fold: int | str | None = None,
+    seed: int | str = 0,
 ) -> dict[Run, dict]:
     """What one call measures: each run and its params.
 
     Args:
+        fold, seed: may be text, as from papermill and the command line.
         protocol, variant, fold: only these; None: all. A variant that is asked for runs with any seed.
 
     Raises:

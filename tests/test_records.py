@@ -2,7 +2,9 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from companion import files, records
@@ -31,19 +33,63 @@ def test_out_is_resolved_from_the_repository(monkeypatch, tmp_path):
     assert Run("n", "digits").path().is_relative_to(files.REPOSITORY / "results/quick/runs")
 
 
-def test_a_record_is_found_by_equal_params_only(tmp_path):
-    put(tmp_path, params={"lr": 0.1, "sizes": (1, 2)})
-    assert records.find(RUN.path(tmp_path), {"lr": 0.1, "sizes": (1, 2)})
-    assert records.find(RUN.path(tmp_path), {"lr": 0.2, "sizes": (1, 2)}) is None
-    assert records.find(RUN.path(tmp_path / "elsewhere"), {}) is None
+CODE, DATA = {"companion/models/ram.py": "abc"}, {"digits": "def"}
 
 
-def test_a_quick_record_is_found_by_equal_code_only(tmp_path, monkeypatch):
-    run = Run("n", "digits")
-    put(tmp_path, run)
-    assert records.find(run.path(tmp_path), {"lr": 0.1})
-    monkeypatch.setattr(records, "package_fingerprint", lambda: "other")
-    assert records.find(run.path(tmp_path), {"lr": 0.1}) is None
+def test_a_record_stands_by_params_data_and_code(tmp_path):
+    record = put(tmp_path, params={"lr": 0.1, "sizes": (1, 2)}, code=CODE, data=DATA, chosen="here")
+    same = {"params": {"lr": 0.1, "sizes": (1, 2)}, "code": CODE, "data": DATA}
+    assert records.standing(record, **same) == []
+    assert records.standing(record, **same | {"data": None}) == []
+    for other, why in (
+        ({"params": {"lr": 0.2, "sizes": (1, 2)}}, "other params (lr)"),
+        ({"params": {"lr": 0.1}}, "other params (sizes)"),
+        ({"params": same["params"] | {"precision": "bf16"}}, "other params (precision)"),
+        ({"data": {"digits": "other"}}, "other data"),
+        ({"code": {"companion/models/ram.py": "new"}}, "older than companion/models/ram.py"),
+        ({"code": CODE | {"companion/ops/crop.py": "x"}}, "older than companion/ops/crop.py"),
+    ):
+        assert records.standing(record, **same | other) == [why]
+
+
+def test_a_record_of_another_precision_does_not_stand(tmp_path):
+    record = put(tmp_path, code=CODE, data=DATA, chosen="", precision="bf16")
+    assert records.standing(record, {"lr": 0.1}, CODE, DATA) == ["trained in bf16"]
+
+
+def test_a_record_made_before_the_rule_does_not_stand(tmp_path):
+    record = put(tmp_path, code={"companion/models/ram.py": "abc"}, data={"train": "x", "test": "y"})
+    assert records.standing(record, {"lr": 0.1}, CODE) == ["made before code and data were compared"]
+
+
+def test_accepted_code_stands_for_the_data_of_the_record(tmp_path):
+    put(tmp_path, code=CODE, data=DATA, chosen="")
+    newer = {"companion/models/ram.py": "new"}
+    records.accept(RUN.path(tmp_path), newer, DATA, "ram-6-fold0-seed0.json")
+    record = records.read(RUN.path(tmp_path))
+    assert records.standing(record, {"lr": 0.1}, newer, DATA) == []
+    assert records.standing(record, {"lr": 0.1}, CODE, DATA) == []
+    assert record["provenance"]["accepted"][0]["rerun"] == "ram-6-fold0-seed0.json"
+    with pytest.raises(ValueError, match="was made from other data; make it again"):
+        records.accept(RUN.path(tmp_path), newer, {"digits": "other"}, "x")
+
+
+def test_units_stand_once_and_come_back_in_half_precision(tmp_path):
+    ids, scores = ["c", "a", "b"], np.array([0.0, 100.0, np.nan])
+    both = [
+        records.write(one, {}, {"error": 1.0}, units={"error": scores}, ids=ids, out=tmp_path, data=DATA)
+        for one in (RUN, replace(RUN, seed=3))
+    ]
+    (file,) = (tmp_path / "units").iterdir()
+    assert {record["units"]["of"] for record in both} == {file.stem}
+    assert file.read_text().split() == ids
+    np.testing.assert_array_equal(records.unpack(both[0]["units"]["error"]), scores)
+    other = records.write(
+        RUN, {}, {"error": 1.0}, units={"error": scores}, ids=ids, out=tmp_path, data={"digits": "other"}
+    )
+    assert other["units"]["of"] != file.stem
+    with pytest.raises(ValueError, match="the scores of a record cannot be read"):
+        records.unpack("no base64!")
 
 
 def test_same_ignores_where_a_record_was_made(tmp_path):
@@ -70,7 +116,7 @@ def broken(change):
         (lambda r: "{", "is not JSON"),
         (lambda r: "[1]", "field 'run' is missing"),
         (lambda r: json.dumps({**r, "metrics": None}), "field 'metrics' is missing or no object"),
-        (lambda r: json.dumps({k: v for k, v in r.items() if k != "claims"}), "field 'claims' is missing"),
+        (lambda r: json.dumps({k: v for k, v in r.items() if k != "params"}), "field 'params' is missing"),
         (
             lambda r: json.dumps({**r, "metrics": {"error": "low"}}),
             "metric 'error' is 'low', not a finite number",
@@ -78,6 +124,8 @@ def broken(change):
         (lambda r: json.dumps({**r, "run": {**r["run"], "profile": "huge"}}), "unknown profile 'huge'"),
         (lambda r: json.dumps({**r, "run": {**r["run"], "seed": 3}}), "names another file"),
         (lambda r: json.dumps({**r, "run": {"name": 1}}), "field 'run' is wrong"),
+        (lambda r: json.dumps({**r, "units": []}), "field 'units' is no object"),
+        (lambda r: json.dumps({**r, "counts": {"error": [1]}}), r"count 'error' is \[1\], not how many"),
     ],
 )
 def test_a_broken_record_is_refused_by_file_and_field(tmp_path, change, sentence):
@@ -98,33 +146,9 @@ def test_a_name_cannot_leave_its_folder(name):
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="unknown profile 'slow'; choose one of quick, full, paper"):
         Run("n", "digits", "slow")
-    with pytest.raises(ValueError, match="has no preset for source 'svhn' in profile 'quick'; there are"):
-        records.plan("05_hard_attention", "svhn", "quick")
-    with pytest.raises(ValueError, match="unknown protocol 'rotated' of 05_hard_attention"):
-        records.plan("05_hard_attention", "digits", "full", protocol="rotated")
-
-
-def test_an_unlisted_variant_gets_the_shared_numbers():
-    plan = records.plan("05_hard_attention", "digits", "full", 3, "cluttered-60", "ram-5")
-    ((run, params),) = plan.items()
-    assert run == Run("05_hard_attention", "digits", "full", "cluttered-60", "ram-5", seed=3)
-    assert params["model"]["side"] == 12
-
-
-def test_a_plan_has_folds_and_seeds_of_each_variant(tmp_path, monkeypatch):
-    preset = "{n: 1, folds: 2, seeds: 3, variants: {both: {seeds: 5}, one: {n: 2, folds: 1}}}"
-    (tmp_path / "config.yaml").write_text(f"presets: {{six: {{full: {{sbu: {{five: {preset}}}}}}}}}")
-    monkeypatch.setattr(records, "CONFIG", tmp_path / "config.yaml")
-
-    def planned(*words, **options):
-        plan = records.plan("six", "sbu", "full", *words, **options)
-        return [(run.variant, run.fold, run.seed, params) for run, params in plan.items()]
-
-    assert planned(2) == [("both", 0, 2, {"n": 1}), ("both", 1, 2, {"n": 1}), ("one", 0, 2, {"n": 2})]
-    assert planned(3) == [("both", 0, 3, {"n": 1}), ("both", 1, 3, {"n": 1})]
-    assert planned(variant="both", fold=1) == [("both", 1, 0, {"n": 1})]
-    with pytest.raises(ValueError, match="unknown fold 2 of five; choose one of 0 to 1"):
-        planned(fold=2, variant="both")
+    for seed in (-1, True, 2**32):
+        with pytest.raises(ValueError, match=f"seed is {seed!r}; give a whole number from 0"):
+            Run("n", "digits", seed=seed)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):

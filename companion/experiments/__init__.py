@@ -22,7 +22,19 @@ from companion.presets import plan
 from companion.records import Run
 from companion.training import Experiment
 
-__all__ = "Done Experiment Run accept losses measure metrics plan prepare rerun run".split()
+__all__ = [
+    "Done",
+    "Experiment",
+    "Run",
+    "accept",
+    "losses",
+    "measure",
+    "metrics",
+    "plan",
+    "prepare",
+    "rerun",
+    "run",
+]
 
 
 class Done(NamedTuple):

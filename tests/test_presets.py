@@ -1,0 +1,119 @@
+"""The presets of the chapters, and hand-made ones that lack something."""
+
+import pytest
+
+from companion import presets
+from companion.records import PROFILES, Run
+
+FILE = """
+notebook: 06_six
+params: [n, fit]
+needs: [fit]
+tolerances: {on_: 8, on_frames: 9}
+claims: [{terms: [[1, both, on_frames], [-1, both, error]]}]
+presets:
+  full:
+    sbu:
+      five: {n: 1, fit: {}, folds: 2, seeds: 3, chosen: here,
+             variants: {both: {seeds: 5}, one: {n: 2, folds: 1}}}
+"""
+
+
+@pytest.fixture
+def six(tmp_path, monkeypatch):
+    """A chapter `six`, alone in its folder."""
+    monkeypatch.setattr(presets, "FOLDER", tmp_path)
+    (tmp_path / "six.yaml").write_text(FILE)
+    return tmp_path / "six.yaml"
+
+
+def planned(*words, **options):
+    plan = presets.plan("six", "sbu", "full", *words, **options)
+    return [(run.variant, run.fold, run.seed, params["n"]) for run, params in plan.items()]
+
+
+def test_a_plan_has_folds_and_seeds_of_each_variant(six):
+    assert planned(seed=2) == [("both", 0, 2, 1), ("both", 1, 2, 1), ("one", 0, 2, 2)]
+    assert planned(seed=3) == [("both", 0, 3, 1), ("both", 1, 3, 1)]
+    assert planned(variant="both", fold=1) == planned(variant="both", fold="1") == [("both", 1, 0, 1)]
+    assert planned(variant="one", seed="7") == [("one", 0, 7, 2)]
+    with pytest.raises(ValueError, match="no variant of sbu in full has a seed 5; choose a smaller one"):
+        planned(seed=5)
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ({"seed": -1}, "seed is -1; give a whole number from 0"),
+        ({"seed": "abc"}, "seed is 'abc'; give a whole number from 0"),
+        ({"fold": "x"}, "fold is 'x'; give a whole number from 0"),
+        ({"fold": 2, "variant": "both"}, "unknown fold 2 of five; choose one of 0 to 1"),
+        ({"protocol": "six"}, "unknown protocol 'six' of six; choose one of five"),
+    ],
+)
+def test_a_wrong_number_or_name_is_refused(six, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        planned(**options)
+
+
+def test_unknown_chapters_profiles_and_sources_are_refused(six):
+    with pytest.raises(ValueError, match="unknown chapter 'seven'; choose one of six"):
+        presets.plan("seven", "sbu")
+    with pytest.raises(ValueError, match="unknown profile 'slow'; choose one of quick, full, paper"):
+        presets.plan("six", "sbu", "slow")
+    with pytest.raises(
+        ValueError, match="six has no preset for source 'ntu' in profile 'full'; .* has sbu in full"
+    ):
+        presets.plan("six", "ntu", "full")
+
+
+@pytest.mark.parametrize(
+    "old, new, sentence",
+    [
+        (" fit: {},", "", r"six.yaml, presets.full.sbu.five: both has no key 'fit'; add it there"),
+        (
+            "{n: 2,",
+            "{m: 2,",
+            r"six.yaml, presets.full.sbu.five: unknown key 'm' of one; choose one of n, fit",
+        ),
+        ("variants: {", "varians: {", r"presets.full.sbu.five: key 'variants' is missing or no dict"),
+        ("needs: [fit]\n", "", r"six.yaml: key 'needs' is missing or no list"),
+        ("notebook: 06_six", "notebook: [", r"six.yaml is not YAML"),
+    ],
+)
+def test_a_preset_with_a_missing_key_names_file_and_key(six, old, new, sentence):
+    assert old in FILE
+    six.write_text(FILE.replace(old, new))
+    with pytest.raises(ValueError, match=sentence):
+        planned()
+
+
+def test_what_a_preset_says_of_a_run(six):
+    run = Run("06_six", "sbu", "full", "five", "both")
+    assert presets.preset(run) == ({"n": 1, "fit": {}}, 2, 5, "here")
+    assert presets.preset(Run("06_six", "sbu", "full", "five", "other")) is None
+    assert presets.preset(Run("07_gone", "sbu", "full", "five", "both")) is None
+    assert presets.tolerance("six", "on_joints") == 8 and presets.tolerance("six", "on_frames_uniform") == 9
+    assert presets.tolerance("six", "accuracy") == 0
+    assert presets.claimed("six") == ["error", "on_frames"]
+
+
+def test_every_preset_can_be_planned_and_says_where_it_was_chosen():
+    for chapter in presets.chapters():
+        for profile, sources in presets.load(chapter)["presets"].items():
+            assert profile in PROFILES
+            for source, protocols in sources.items():
+                assert presets.plan(chapter, source, profile)
+                for protocol, preset in protocols.items():
+                    if profile != "quick":
+                        assert len(preset["chosen"]) > 10, (chapter, source, protocol)
+
+
+def test_claims_are_about_presets_that_are_there():
+    """Each variant of a claim stands in the preset, with the seeds that a headline needs."""
+    for chapter in presets.chapters():
+        content = presets.load(chapter)
+        for claim in content["claims"]:
+            for _, variant, _ in claim["terms"]:
+                run = Run(content["notebook"], variant=variant, **claim["where"])
+                assert presets.preset(run), (chapter, claim["says"], variant)
