@@ -35,14 +35,17 @@ def read_image(path: str | Path) -> UInt8[Tensor, "3 H W"]:
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
     try:
-        with warnings.catch_warnings(), Image.open(path) as file:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):
+            with Image.open(path) as file:
+                file.verify()  # checksums, where the format has them; the file must then be opened again
+            with Image.open(path) as file:
+                image = ImageOps.exif_transpose(file)
+            if image.mode.startswith("I"):  # more than 8 bits
                 image = Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
             pixels = np.array(image.convert("RGB"))
-    # Pillow's decoders raise each their own
-    except Exception as error:
+    except Exception as error:  # each of Pillow's decoders has its own
         raise DamagedFile(f"{path} is no whole image ({error}); get the file again") from None
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
@@ -58,7 +61,7 @@ def read_video(
 
     Raises:
         FileNotFoundError: no such file.
-        DamagedFile: it is no video, is cut off, or has no frame of such a number.
+        DamagedFile: it is no video, is cut off, is stored turned, or has no frame of such a number.
         ValueError: an empty list of numbers.
     """
     path = Path(path)
@@ -74,6 +77,8 @@ def read_video(
     try:
         with opened(path) as file:
             for frame in file.decode(video=0):
+                if frame.rotation:
+                    raise DamagedFile(f"{path} is to be turned by {frame.rotation} degrees; store it upright")
                 if count in rows:
                     picture = scale.reformat(frame, width, height, "rgb24", interpolation="AREA")
                     if pictures is None:

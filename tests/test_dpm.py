@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.io import savemat
 
 from companion.media import read_image
 from companion.models import dpm
-from companion.models.dpm import DPM, Component, detect, placed, pyramid, scores, suppressed
+from companion.models.dpm import DPM, Component, detect, nms, placed, pyramid, scores
 from companion.ops.hog import hog
 
 
@@ -152,24 +151,19 @@ def test_a_small_image_keeps_parts_an_octave_below_their_roots():
     assert {level for _, level in scores(model(interval=10), features)} == set(range(10, 14))
 
 
-def test_mirrored_filters_see_the_mirrored_picture():
-    image = picture(64, 80)[None]
-    torch.testing.assert_close(hog(image.flip(-1)), dpm.mirrored(hog(image)), atol=2e-3, rtol=0)
-
-
-def test_suppression_by_both_rules():
+def test_non_maximum_suppression_by_both_rules():
     boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 4], [0, 0, 40, 10], [50, 50, 60, 60]])
     ranked = torch.tensor([3.0, 2.0, 1.0, 0.5])
-    assert suppressed(boxes, ranked) == [
+    assert nms(boxes, ranked) == [
         0,
         2,
         3,
     ]  # the second lies within the first; the third shares a quarter
-    assert suppressed(boxes, ranked, rule="iou") == [0, 1, 2, 3]
-    assert suppressed(boxes, ranked, 0.2, "iou") == [0, 3]
-    assert suppressed(boxes[:0], ranked[:0]) == []
+    assert nms(boxes, ranked, rule="iou") == [0, 1, 2, 3]
+    assert nms(boxes, ranked, 0.2, "iou") == [0, 3]
+    assert nms(boxes[:0], ranked[:0]) == []
     with pytest.raises(ValueError, match="unknown rule 'soft'; choose release or iou"):
-        suppressed(boxes, ranked, rule="soft")
+        nms(boxes, ranked, rule="soft")
 
 
 def test_detections_are_sorted_inside_the_image_and_do_not_overlap():
@@ -177,7 +171,7 @@ def test_detections_are_sorted_inside_the_image_and_do_not_overlap():
     assert found and [d.score for d in found] == sorted((d.score for d in found), reverse=True)
     boxes = torch.stack([d.box for d in found])
     assert boxes.min() >= 0 and boxes[:, 2].max() <= 90 and boxes[:, 3].max() <= 70
-    assert suppressed(boxes, torch.tensor([d.score for d in found])) == list(range(len(found)))
+    assert nms(boxes, torch.tensor([d.score for d in found])) == list(range(len(found)))
     assert detect(model(), picture(), 1e6) == []
 
 
@@ -201,83 +195,6 @@ def test_grey_is_read_as_three_equal_colours():
 def test_images_that_cannot_be_read_are_refused(image, sentence):
     with pytest.raises(ValueError, match=sentence):
         detect(model(), image)
-
-
-def release(path, **changes):
-    """A file in voc-release5's layout: one component, a root of 3 x 4 and one part, its filter mirrored."""
-
-    def block(shape, w):
-        return {"w": np.asarray(w, float), "shape": np.array(shape, float)}
-
-    rng = np.random.default_rng(0)
-    blocks = [
-        block((3, 4, 32), rng.normal(size=(3, 4, 32)).flatten(order="F")),
-        block((3, 3, 32), rng.normal(size=(3, 3, 32)).flatten(order="F")),
-        block((1, 1), [-0.25]),
-        block((1, 3), [0, 0.1, 0.2]),
-        block((1, 4), [0.1, 0.02, 0.3, 0.04]),
-    ]
-    deformation = [{"type": "D", "rhs": 2.0, "def": {"blocklabel": 5.0, "flip": 0.0}}]
-    deformation += [{"type": "D", "rhs": 4.0, "def": {"blocklabel": 5.0, "flip": 1.0}}]
-    whole = {
-        "type": "S",
-        "rhs": np.array([3.0, 5.0]),
-        "offset": {"blocklabel": 3.0},
-        "loc": {"blocklabel": 4.0},
-    }
-    anchors = np.empty(2, object)
-    anchors[:] = [np.array([0.0, 0, 0]), np.array([2.0, 1, 1])]
-    whole["anchor"] = anchors
-    rules = np.empty(5, object)
-    rules[:] = [whole, np.zeros(0), deformation[0], np.zeros(0), deformation[1]]
-    model = {
-        "class": "thing", "type": "M", "thresh": -0.5, "sbin": 8.0, "interval": 2.0, "rules": rules,
-        "filters": [{"blocklabel": 1.0, "flip": 0.0}, {"blocklabel": 2.0, "flip": 1.0}],
-        "symbols": [{"filter": f} for f in (0.0, 1.0, 0.0, 2.0, 0.0)],
-        "blocks": blocks, "features": {"extra_octave": 1.0},
-        "bboxpred": [{side: rng.normal(size=5) for side in ("x1", "y1", "x2", "y2")}],
-    }  # fmt: skip
-    savemat(path, {"model": model | changes}, do_compression=True)
-    return blocks
-
-
-def test_a_model_of_the_release_is_read(tmp_path):
-    blocks = release(tmp_path / "thing.mat")
-    thing = dpm.read_release(tmp_path / "thing.mat")
-    (component,) = thing.components
-    assert thing[1:] == ("thing", -0.5, 8, 2, True)
-    root = blocks[0]["w"].reshape(3, 4, 32, order="F")
-    np.testing.assert_allclose(component.root.numpy(), root.transpose(2, 0, 1), atol=1e-6)
-    part = torch.from_numpy(blocks[1]["w"].reshape(3, 3, 32, order="F").transpose(2, 0, 1).copy()).float()
-    torch.testing.assert_close(component.parts[0], dpm.mirrored(part))
-    assert component.anchors.tolist() == [[2, 1]] and component.bias == -2.5
-    torch.testing.assert_close(component.deformation[0], torch.tensor([0.1, 0.02, 0.3, -0.04]))
-    assert detect(thing, picture(), 0.0)
-
-
-def test_files_that_are_no_star_model_are_refused(tmp_path):
-    path = tmp_path / "model.mat"
-    with pytest.raises(FileNotFoundError, match="no file .*model.mat"):
-        dpm.read_release(path)
-    release(path)
-    damaged = bytearray(path.read_bytes())
-    damaged[len(damaged) // 2] ^= 255
-    for content in (b"", b"no model", bytes(500), bytes(damaged)):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match="model.mat holds no model of voc-release5"):
-            dpm.read_release(path)
-    savemat(path, {"other": 1})
-    with pytest.raises(ValueError, match="model.mat holds no model of voc-release5"):
-        dpm.read_release(path)
-    release(path, type="G")
-    with pytest.raises(ValueError, match="is a grammar model .type 'G'.; only star models"):
-        dpm.read_release(path)
-    release(path, blocks=[])
-    with pytest.raises(ValueError, match="is not a whole model of voc-release5"):
-        dpm.read_release(path)
-    release(path, thresh=0.0, bboxpred=[{side: np.full(5, np.nan) for side in ("x1", "y1", "x2", "y2")}])
-    with pytest.raises(ValueError, match="holds a weight that is NaN or infinite"):
-        dpm.read_release(path)
 
 
 def test_our_own_files(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from companion.ops import hog as ops
-from companion.ops.hog import hog
+from companion.ops.hog import hog, mirrored
 
 
 def obvious(image: np.ndarray, k: int) -> np.ndarray:
@@ -99,3 +99,8 @@ def test_an_edge_votes_for_its_direction():
 def test_an_image_of_too_few_cells_is_refused(size):
     with pytest.raises(ValueError, match=f"{size[1]} x {size[0]} pixels has less than 3 x 3 cells of 8"):
         hog(torch.zeros(1, 3, *size))
+
+
+def test_mirrored_filters_see_the_mirrored_picture():
+    image = 255 * torch.rand(1, 3, 64, 80, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(hog(image.flip(-1)), mirrored(hog(image)), atol=2e-3, rtol=0)

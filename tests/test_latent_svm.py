@@ -44,7 +44,7 @@ def test_the_optimum_is_that_of_liblinear():
     g = torch.Generator().manual_seed(0)
     model = dpm.DPM((component(0)._replace(root=torch.zeros(32, 3, 3)),), "thing", 0.0)
     x = torch.randn(200, 289, generator=g)
-    x[:, -1] = dpm.BIAS
+    x[:, -1] = latent_svm.BIAS
     y = (x[:, :5].sum(1) + torch.randn(200, generator=g) > 0).float() * 2 - 1
     got = latent_svm.weights(latent_svm.solved(model, x[y > 0], x[y < 0], 0.01).components[0]).double()
     want = LinearSVC(C=0.01, fit_intercept=False, tol=1e-8, max_iter=100_000).fit(x, y).coef_[0]

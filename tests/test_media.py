@@ -1,15 +1,115 @@
-"""Frames by number, from files as NTU's: H.264 with B-frames in AVI."""
+"""Images of all kinds, frames by number from files as NTU's (H.264 with B-frames in AVI), damaged files."""
 
+import io
 import multiprocessing
 import os
+import struct
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 from companion.files import DamagedFile
-from companion.media import read_video, video_length
+from companion.media import read_image, read_video, video_length
+
+RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+PALETTE = Image.fromarray(RGB[..., 0]).convert("RGB").quantize(256)
+
+
+def pixels(path):
+    return read_image(path).permute(1, 2, 0).numpy()
+
+
+@pytest.mark.parametrize(
+    "stored, want",
+    [
+        (RGB, RGB),
+        (RGB[..., 0], RGB[..., :1].repeat(3, -1)),
+        (np.concatenate([RGB, RGB[..., :1]], -1), RGB),
+        (RGB[..., :2], RGB[..., :1].repeat(3, -1)),
+        (257 * RGB[..., 0].astype(np.uint16), RGB[..., :1].repeat(3, -1)),
+        (257 * (RGB[..., 0] // 2).astype(np.uint16) + 129, (RGB[..., :1] // 2 + 1).repeat(3, -1)),
+        (RGB[..., 0] > 99, 255 * (RGB[..., :1] > 99).repeat(3, -1)),
+    ],
+    ids=["colours", "grey", "transparent", "grey and transparent", "16 bits", "16 bits, rounded", "1 bit"],
+)
+def test_every_kind_is_read_in_three_colours(tmp_path, stored, want):
+    Image.fromarray(stored).save(tmp_path / "picture.png")
+    assert read_image(tmp_path / "picture.png").dtype == torch.uint8
+    assert np.array_equal(pixels(tmp_path / "picture.png"), want)
+
+
+@pytest.mark.parametrize("transparency", [{}, {"transparency": bytes(range(256))}])
+def test_a_palette_is_looked_up(tmp_path, transparency):
+    PALETTE.save(tmp_path / "picture.png", **transparency)
+    assert np.array_equal(pixels(tmp_path / "picture.png"), np.asarray(PALETTE.convert("RGB")))
+
+
+@pytest.mark.parametrize(
+    "orientation, upright",
+    [(1, RGB), (3, RGB[::-1, ::-1]), (6, RGB[::-1].swapaxes(0, 1)), (8, RGB.swapaxes(0, 1)[::-1])],
+)
+def test_a_photograph_stands_upright(tmp_path, orientation, upright):
+    """As the table of EXIF says: 6 is to be turned right by a quarter, 8 left."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(RGB).save(tmp_path / "picture.png", exif=exif)
+    assert np.array_equal(pixels(tmp_path / "picture.png"), upright)
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp", "png", "tiff"])
+def test_of_several_pictures_the_first_is_read(tmp_path, kind):
+    several = [Image.new("RGB", (30, 20), colour) for colour in ("red", "green", "blue")]
+    options = {"lossless": True} if kind == "webp" else {}
+    several[0].save(tmp_path / f"several.{kind}", save_all=True, append_images=several[1:], **options)
+    with Image.open(tmp_path / f"several.{kind}") as file:
+        assert file.n_frames == 3
+    assert np.array_equal(pixels(tmp_path / f"several.{kind}"), np.asarray(several[0]))
+
+
+def test_files_that_are_no_image_are_named(tmp_path):
+    path = tmp_path / "picture.jpg"
+    with pytest.raises(FileNotFoundError, match="no file .*picture.jpg"):
+        read_image(path)
+    Image.fromarray(RGB.repeat(9, 0)).save(path)
+    for content in (b"", b"no image", path.read_bytes()[:900]):
+        path.write_bytes(content)
+        with pytest.raises(DamagedFile, match=r"picture.jpg is no whole image \(.*\); get the file again"):
+            read_image(path)
+    path.write_bytes(b"P6 20000 20000 255 ")
+    with pytest.raises(DamagedFile, match="picture.jpg is no whole image .*exceeds limit"):
+        read_image(path)
+
+
+FILES = {}
+for kind in ("PNG", "JPEG", "GIF", "WebP", "TIFF", "BMP", "PPM"):
+    buffer = io.BytesIO()
+    Image.fromarray(RGB).save(buffer, kind)
+    FILES[kind] = buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", FILES)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
+@given(st.data())
+def test_a_changed_bit_is_a_sentence_or_a_picture(tmp_path, kind, data):
+    """PNG has checksums: there, none passes before the last chunk, of 12 bytes."""
+    changed, path = bytearray(FILES[kind]), tmp_path / "changed"
+    at = data.draw(st.integers(0, len(changed) - 1))
+    changed[at] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(changed)
+    try:
+        picture = read_image(path)
+    except DamagedFile as error:
+        assert str(path) in str(error)
+    else:
+        assert picture.dtype == torch.uint8 and len(picture) == 3
+        assert kind != "PNG" or at >= len(changed) - 12
+
 
 T, BITS, SIDE = 72, 7, 16
 
@@ -78,6 +178,27 @@ def test_damage_is_named(path, tmp_path):
         for call in (read_video, video_length):
             with pytest.raises(DamagedFile, match=r"other\.avi"):
                 call(other)
+
+
+def test_a_film_that_is_stored_turned_is_refused(tmp_path):
+    """Its matrix, of 3 x 3 numbers of 16 and 16 bits, turns by a quarter."""
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = BITS * SIDE, 2 * SIDE, "yuv420p"
+        for picture in numbered()[:3]:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        file.mux(stream.encode())
+    assert len(read_video(path)) == 3
+    one, whole = 1 << 16, path.read_bytes()
+    head, tail = whole.split(b"tkhd")
+    matrix, turned = (
+        struct.pack(">9i", *rows, 0, 0, 0, 1 << 30) for rows in ((one, 0, 0, 0, one), (0, one, 0, -one, 0))
+    )
+    assert tail.count(matrix) == 1
+    path.write_bytes(head + b"tkhd" + tail.replace(matrix, turned))
+    with pytest.raises(DamagedFile, match="film.mp4 is to be turned by -?90 degrees; store it upright"):
+        read_video(path)
 
 
 def test_no_frame_at_all_is_no_question(path):

@@ -104,6 +104,23 @@ def test_joints_and_weights_come_back():
     assert back["acting"] == [0, 0, 1, 1] * 2 and back["bones"] == [[0, 1], [1, 2], [1, 3]]
 
 
+def legends(player) -> list[str]:
+    """What the legends say of weights, on the page and in the still picture."""
+    page = re.findall(r'id="has-(?:heat|weights)".*?</li>', player.page(), re.S)
+    shown = [re.sub(r"\s*<.*?>\s*", "", entry[entry.index(">") + 1 :], flags=re.S) for entry in page]
+    return [shown, [text.get_text() for text in player.figure().legends[0].get_texts()]]
+
+
+def test_legends_say_what_the_strongest_colour_and_the_largest_joint_stand_for():
+    heat = np.zeros((2, 3, 2, 2))
+    heat[1, 2, 0, 1] = 0.037
+    page, still = legends(AttentionPlayer(**moving(), heat=heat))
+    assert page == ["joint, area by weight, 0 to 0.25", "weight, 0 to 0.037"]
+    assert still == ["weight, 0 to 0.037", "joint, area by weight, 0 to 0.25", "joint that acts"]
+    page, still = legends(AttentionPlayer(np.zeros((2, 3, 9, 9)), heat=100 * heat))
+    assert "weight, 0 to 3.7" in page and still == ["weight, 0 to 3.7"]
+
+
 @pytest.mark.parametrize(
     "change, sentence",
     [

@@ -6,34 +6,19 @@ import torch
 from IPython.display import Image
 from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from companion.figures.drawing import TRUTH, WEIGHT, picture
+from companion.figures.drawing import TRUTH, WEIGHT, grid, outline, picture
 
 
 def boxed_images(
     images: Float[Tensor, "N H W"], boxes: Float[Tensor, "N 4"], titles: list[str], columns: int = 8
 ) -> Image:
     """Images in rows with their true boxes dashed; boxes x0 y0 x1 y1 in pixels."""
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.25 * columns, 1.45 * rows), layout="constrained")
-    for axes in figure.subplots(rows, columns, squeeze=False).flat:
-        axes.axis("off")
-    for axes, image, box, title in zip(figure.axes, images, boxes, titles, strict=False):
+    figure, places = grid(len(images), columns, 1.25, 1.45)
+    for axes, image, box, title in zip(places, images, boxes, titles, strict=True):
         axes.imshow(image.numpy(), cmap="gray", vmin=0, vmax=1)
-        x0, y0, x1, y1 = box.tolist()
-        axes.add_patch(
-            Rectangle(
-                (x0 - 0.5, y0 - 0.5),
-                x1 - x0,
-                y1 - y0,
-                fill=False,
-                edgecolor=TRUTH,
-                linestyle="--",
-                linewidth=1.3,
-            )
-        )
+        outline(axes, box.tolist(), TRUTH, linestyle="--", linewidth=1.3)
         axes.set_title(title, fontsize=9)
     return picture(figure, f"{len(images)} images with their true boxes: {', '.join(titles)}")
 
@@ -45,17 +30,12 @@ def contact_sheet(
     columns: int = 4,
 ) -> Image:
     """One picture a title, with the box of what decides where there is one; NaN where not."""
-    rows = -(-len(titles) // columns)
-    figure = Figure(figsize=(2.7 * columns, 1.75 * rows), layout="constrained")
-    for axes in figure.subplots(rows, columns, squeeze=False).flat:
-        axes.axis("off")
-    for axes, title, pixels, box in zip(figure.axes, titles, pictures, boxes, strict=False):
+    figure, places = grid(len(titles), columns, 2.7, 1.75)
+    for axes, title, pixels, box in zip(places, titles, pictures, boxes, strict=True):
         axes.imshow(pixels.numpy())
         axes.set_title(title, fontsize=9)
         if not box.isnan().any():
-            x0, y0, x1, y1 = box.tolist()
-            style = {"fill": False, "edgecolor": TRUTH, "linewidth": 1.5}
-            axes.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, **style))
+            outline(axes, box.tolist(), TRUTH, linewidth=1.5)
     return picture(figure, f"one picture each of {', '.join(titles)}", "jpeg")
 
 
@@ -74,19 +54,15 @@ def objects(
     Args:
         moved: from and to, x and y in pixels.
     """
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(2.6 * columns, 2.8 * rows), layout="constrained")
-    for axes in figure.subplots(rows, columns, squeeze=False).flat:
-        axes.axis("off")
-    for n, (axes, image, title) in enumerate(zip(figure.axes, images, titles, strict=False)):
+    figure, places = grid(len(images), columns, 2.6, 2.8)
+    for n, (axes, image, title) in enumerate(zip(places, images, titles, strict=True)):
         axes.imshow(image.permute(1, 2, 0).numpy())
         axes.set_title(title, fontsize=9)
         styles = ((parts, WEIGHT, "-", 1), (found, WEIGHT, "-", 2.5), (true, TRUTH, "--", 2))
         for which, colour, line, width in styles:
-            for x0, y0, x1, y1 in [] if which is None else which[n].view(-1, 4).tolist():
-                style = {"fill": False, "edgecolor": colour, "linestyle": line, "linewidth": width}
-                axes.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, **style))
-        for start, end in [] if moved is None else moved[n].tolist():
+            for box in [] if which is None else which[n].view(-1, 4).tolist():
+                outline(axes, box, colour, linestyle=line, linewidth=width)
+        for start, end in [] if moved is None else (moved[n] - 0.5).tolist():
             axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": "white", "linewidth": 1.5})
     return picture(figure, f"{len(images)} images with boxes: {', '.join(titles)}", "jpeg")
 
@@ -98,11 +74,8 @@ def maps(
     extent: tuple[float, float, float, float] | None = None,
 ) -> Image:
     """Heat maps, each with its own scale; a mark shows a cell (x, y), from the upper left corner."""
-    rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(2.3 * columns, 2.1 * rows), layout="constrained")
-    for axes in figure.subplots(rows, columns, squeeze=False).flat:
-        axes.axis("off")
-    for axes, (title, values) in zip(figure.axes, shown.items(), strict=False):
+    figure, places = grid(len(shown), columns, 2.3, 2.1)
+    for axes, (title, values) in zip(places, shown.items(), strict=True):
         axes.axis("on")
         values = values.where(values.isfinite(), torch.nan)
         drawn = axes.imshow(values.numpy(), cmap="cividis", extent=extent)

@@ -6,10 +6,9 @@ import torch
 from IPython.display import Image
 from jaxtyping import Bool, Float
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from companion.figures.drawing import TRUTH, picture
+from companion.figures.drawing import TRUTH, grid, picture
 from companion.skeleton import Skeleton
 
 
@@ -36,15 +35,11 @@ def skeletons(
     columns: int = 6,
 ) -> Image:
     """Clips side by side, four moments of each from light to dark; acting joints are ringed."""
-    rows, moments = -(-len(poses) // columns), 4
-    figure = Figure(figsize=(1.7 * columns, 2.1 * rows), layout="constrained")
-    for axes in figure.subplots(rows, columns, squeeze=False).flat:
-        axes.axis("off")
-    steps = torch.linspace(0, poses.shape[1] - 1, moments).round().long()
-    for n, (axes, title) in enumerate(zip(figure.axes, titles, strict=False)):
-        for shade, pose in zip(
-            (0.8, 0.65, 0.4, 0.1), front(poses[n : n + 1], seen[n : n + 1])[0, steps], strict=True
-        ):
+    shades = (0.8, 0.65, 0.4, 0.1)
+    figure, places = grid(len(poses), columns, 1.7, 2.1)
+    steps = torch.linspace(0, poses.shape[1] - 1, len(shades)).round().long()
+    for n, (axes, title) in enumerate(zip(places, titles, strict=True)):
+        for shade, pose in zip(shades, front(poses[n : n + 1], seen[n : n + 1])[0, steps], strict=True):
             lines = [pose[[a, b]].tolist() for a, b in tree.paired(poses.shape[2])]
             axes.add_collection(LineCollection(lines, colors=str(shade), linewidths=1.3))
         if acting is not None:

@@ -20,31 +20,24 @@ Letters: H W a map's size in cells, h w a filter's, P parts, L levels of the pyr
 
 import json
 import math
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import safetensors.torch
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from safetensors import SafetensorError, safe_open
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 from torch import Tensor
 from torch.nn import functional as F
 
 from companion.files import write_whole
+from companion.formats import voc_release5
 from companion.ops.distance_transform import Spread, spreads
 from companion.ops.hog import hog
 
 CHANNELS = 32
 REACH = 4  # of the parts of voc-release5
-BIAS = 10  # what voc-release5 multiplies b by
-MIRRORED = torch.tensor(  # where the channels go when a picture is mirrored
-    [(9 - o) % 18 for o in range(18)] + [18 + (9 - o) % 9 for o in range(9)] + [29, 30, 27, 28, 31]
-)
 
 
 class Component(NamedTuple):
@@ -305,10 +298,10 @@ def relative(detection: Detection) -> tuple[Float[Tensor, " D"], Float[Tensor, "
     return torch.cat([((centres - centres[0]) / size).flatten(), torch.ones(1)]), size
 
 
-def suppressed(
+def nms(
     boxes: Float[Tensor, "n 4"], scores: Float[Tensor, " n"], overlap: float = 0.5, rule: str = "release"
 ) -> list[int]:
-    """Which boxes are left when each, the best first, drops those that overlap it; in that order.
+    """Non-maximum suppression: which boxes are left, the best first, when each drops those that overlap it.
 
     Args:
         overlap: a box is dropped if it overlaps a better one by more.
@@ -340,7 +333,7 @@ def detect(
     threshold: float | None = None,
     reach: int | None = REACH,
 ) -> list[Detection]:
-    """What a model finds in an image after suppression, the best first; boxes are the predicted ones.
+    """What a model finds in an image after `nms`, the best first; boxes are the predicted ones.
 
     Models of several classes may share the pyramid of an image.
     """
@@ -353,12 +346,7 @@ def detect(
     found = [it._replace(box=it.box.clamp_min(0).minimum(torch.tensor([W, H, W, H]))) for it in found]
     found = [it for it in found if (it.box[2:] > it.box[:2]).all()]
     boxes = torch.stack([it.box for it in found]) if found else torch.zeros(0, 4)
-    return [found[n] for n in suppressed(boxes, torch.tensor([it.score for it in found]))]
-
-
-def mirrored(filters: Float[Tensor, "*n 32 h w"]) -> Float[Tensor, "*n 32 h w"]:
-    """The filters that see in a mirrored picture what these see in the picture."""
-    return filters.flip(-1)[..., MIRRORED, :, :]
+    return [found[n] for n in nms(boxes, torch.tensor([it.score for it in found]))]
 
 
 def save(path: str | Path, model: DPM) -> None:
@@ -418,69 +406,12 @@ def checked(path: Path, model: DPM) -> DPM:
 
 
 def read_release(path: str | Path) -> DPM:
-    """A star model of voc-release5, without executing anything.
-
-    Its deformations count d from the part to the anchor; here it is from the anchor to the part.
+    """A star model of voc-release5.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: it is no such model, or a grammar model, or a weight is not a number.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}")
-    try:
-        model = loadmat(path, struct_as_record=False, squeeze_me=True)["model"]
-        kind = str(model.type)
-    except (
-        KeyError,
-        AttributeError,
-        ValueError,
-        TypeError,
-        MatReadError,
-        NotImplementedError,
-        OSError,
-        zlib.error,
-    ) as error:
-        raise ValueError(f"{path} holds no model of voc-release5 ({type(error).__name__})") from None
-    if kind != "M":
-        raise ValueError(
-            f"{path} is a grammar model (type {kind!r}); only star models, of type 'M', are read"
-        )
-    try:
-        components = tuple(read_component(model, n) for n in range(len(np.atleast_1d(model.rules[0]))))
-        extra = bool(getattr(model.features, "extra_octave", False))
-    except (AttributeError, IndexError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} is not a whole model of voc-release5 ({error})") from None
-    sizes = float(model.thresh), int(model.sbin), int(model.interval)
-    return checked(path, DPM(components, str(getattr(model, "class")), *sizes, extra))
-
-
-def read_component(model: object, number: int) -> Component:
-    """One structure rule: its symbols are deformation rules, whose symbols are filters."""
-
-    def block(label: int | float) -> Tensor:
-        it = model.blocks[int(label) - 1]
-        values = np.asarray(it.w, np.float32)
-        return torch.from_numpy(values.reshape(np.atleast_1d(it.shape).astype(int), order="F").copy())
-
-    def filtered(symbol: int | float) -> tuple[Tensor, Tensor]:
-        rule = np.atleast_1d(model.rules[symbol - 1])[0]
-        its = model.filters[int(model.symbols[int(rule.rhs) - 1].filter) - 1]
-        weights = block(its.blocklabel).permute(2, 0, 1)
-        bend = getattr(rule, "def")
-        deformation = block(bend.blocklabel).flatten() * torch.tensor([1.0, 1 if bend.flip else -1, 1.0, -1])
-        return mirrored(weights) if its.flip else weights, deformation
-
-    rule = np.atleast_1d(model.rules[0])[number]
-    (root, _), *parts = (filtered(int(symbol)) for symbol in rule.rhs)
-    regression = np.atleast_1d(model.bboxpred)[number]
-    return Component(
-        root.contiguous(),
-        torch.stack([weights for weights, _ in parts]),
-        torch.from_numpy(np.stack([anchor[:2] for anchor in rule.anchor[1:]]).astype(np.int64)),
-        torch.stack([deformation for _, deformation in parts]),
-        BIAS * float(block(rule.offset.blocklabel)),
-        block(rule.loc.blocklabel).flatten(),
-        torch.from_numpy(np.stack([getattr(regression, side) for side in ("x1", "y1", "x2", "y2")])).float(),
-    )
+    model = voc_release5.read(path)
+    components = tuple(Component(**component) for component in model["components"])
+    return checked(Path(path), DPM(**model | {"components": components}))

@@ -24,8 +24,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import box_iou
 
+from companion.formats.voc_release5 import BIAS
 from companion.models import dpm
-from companion.models.dpm import BIAS, CHANNELS, DPM, REACH, Component, Detection, Pyramid
+from companion.models.dpm import CHANNELS, DPM, REACH, Component, Detection, Pyramid
 from companion.ops.hog import hog
 
 LEAST = 1e-3  # of the weights of dx^2 and dy^2, so that the cost stays convex (voc-release5)

@@ -29,6 +29,9 @@ from companion.ops.threads import each
 CLIP, EPSILON = 0.2, 1e-4
 TEXTURE = 18**-0.5
 ANGLES = np.arange(9) * np.pi / 9
+MIRRORED = torch.tensor(  # where the channels go when a picture is mirrored
+    [(9 - o) % 18 for o in range(18)] + [18 + (9 - o) % 9 for o in range(9)] + [29, 30, 27, 28, 31]
+)
 COSINES, SINES = (f(ANGLES).astype(np.float32) for f in (np.cos, np.sin))
 
 
@@ -172,3 +175,8 @@ def one(picture, cell, rows, columns, out):
                     both = h[y + 1, x + 1, o] + h[y + 1, x + 1, o + 9]
                     out[y, x, 18 + o] += 0.5 * min(both * n, np.float32(CLIP))
                 out[y, x, 27 + j] = TEXTURE * total
+
+
+def mirrored(filters: Float[Tensor, "*n 32 h w"]) -> Float[Tensor, "*n 32 h w"]:
+    """The filters that see in a mirrored picture what these see in the picture."""
+    return filters.flip(-1)[..., MIRRORED, :, :]

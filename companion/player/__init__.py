@@ -140,7 +140,14 @@ class AttentionPlayer:
         return write_whole(path, self.page())
 
     def still(self) -> bytes:
-        """A PNG of the first samples (rows) over their steps (columns)."""
+        """A PNG of `figure`."""
+        drawn, small = io.BytesIO(), io.BytesIO()
+        self.figure().savefig(drawn, dpi=100)
+        Image.open(drawn).convert("RGB").quantize(64).save(small, "PNG", optimize=True)
+        return small.getvalue()
+
+    def figure(self) -> Figure:
+        """The first samples (rows) over their steps (columns)."""
         rows = min(ROWS, len(self.images))
         steps = np.unique(np.linspace(0, self.sizes["T"] - 1, COLUMNS).round().astype(int)).tolist()
         x0, y0, x1, y1 = self.view
@@ -188,10 +195,7 @@ class AttentionPlayer:
         handles = [Line2D([], [], **style) for array, style in marks if array is not None]
         if handles:
             figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=8, frameon=False)
-        drawn, small = io.BytesIO(), io.BytesIO()
-        figure.savefig(drawn, dpi=100)
-        Image.open(drawn).convert("RGB").quantize(64).save(small, "PNG", optimize=True)
-        return small.getvalue()
+        return figure
 
     def _panel(self, ax: Axes, n: int, t: int) -> None:
         """Draw one sample at one step, with the path that led there."""
