@@ -77,7 +77,8 @@ def folder(profile: str, out: str | Path | None = None) -> Path:
     Default: `results/quick/runs` for the quick profile, else `results/runs`, which is in git.
     The environment variable COMPANION_OUT takes the place of `results/quick`.
     """
-    return (REPOSITORY or Path.cwd()) / (out or (scratch() / "runs" if profile == "quick" else "results/runs"))
+    default = scratch() / "runs" if profile == "quick" else "results/runs"
+    return (REPOSITORY or Path.cwd()) / (out or default)
 
 
 def checkpoint(run: Run, params: dict, data: dict, code: dict) -> Path:
