@@ -1,1 +1,1 @@
-"""Formats on disk, one a file: what a dataset's files hold, and how they are read."""
+"""Formats of datasets on disk, one file a format."""

@@ -1,0 +1,245 @@
+"""Chapters run by one call: what stands is left, what has changed is made again, nothing too early."""
+
+import json
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from companion import experiments, presets, records, training
+from companion.__main__ import app
+from companion.datasets.digits import Digits
+from companion.models import ram
+
+RUN = records.Run("05_hard_attention", "digits", "quick", "centred-28", "fc-16")
+PARAMS = {"model": {"side": 8, "scales": 1}, "fit": {"epochs": 2, "lr": 1e-2, "batch_size": 50}}
+
+
+@pytest.fixture
+def out(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_OUT", str(tmp_path / "scratch"))
+    return tmp_path / "runs"
+
+
+def measured(out, params=PARAMS, run=RUN, **other):
+    return experiments.measure(run, replace(experiments.prepare(run, params), **other), out)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """How often something was trained."""
+    calls, fit = [], training.fit
+    monkeypatch.setattr(training, "fit", lambda *args, **options: calls.append(1) or fit(*args, **options))
+    return calls
+
+
+def test_what_stands_is_not_made_again(out, trained):
+    one, again = measured(out), measured(out)
+    assert again.record == one.record and again.losses == one.losses and len(trained) == 1
+    prints = [training.weights_fingerprint(done.model) for done in (one, again)]
+    assert prints == [one.record["provenance"]["weights"]] * 2
+    assert not one.model.training and not again.model.training  # no dropout in what a notebook shows
+
+
+def test_whether_a_record_stands_is_known_before_anything_is_read(out, monkeypatch):
+    record = measured(out).record
+    for path in (out.parent / "scratch").rglob("*.safetensors"):
+        path.unlink()
+
+    def never(*args, **options):
+        raise AssertionError("something was read or built")
+
+    monkeypatch.setattr(Digits, "__init__", never)
+    monkeypatch.setattr(ram, "build", never)
+    assert measured(out)[:3] == (record, None, [])
+
+
+@pytest.mark.parametrize("chapter", presets.chapters())
+def test_planning_and_preparing_read_nothing(chapter, monkeypatch, tmp_path):
+    """All documented variants of all presets, without any data."""
+    monkeypatch.setenv("COMPANION_OUT", str(tmp_path))
+    monkeypatch.delenv("COMPANION_DATA", raising=False)
+    for profile, sources in presets.load(chapter)["presets"].items():
+        for source in sources:
+            for run, params in presets.plan(chapter, source, profile).items():
+                experiments.prepare(run, params)
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_the_test_set_is_scored_and_not_the_training_set(out):
+    record = measured(out).record
+    test = Digits("digits", "test")
+    assert record["metrics"]["n_test"] == len(test) == record["counts"]["error"][1]
+    ids = (out / "units" / f"{record['units']['of']}.txt").read_text().split("\n")[:-1]
+    assert sorted(ids) == sorted(test.units)
+    each = records.unpack(record["units"]["error"])
+    assert each.mean() == pytest.approx(record["metrics"]["error"])
+    assert record["counts"]["error"][0] == (each == 100).sum()
+
+
+def test_other_params_data_or_code_are_made_again(out, trained, monkeypatch):
+    first = measured(out).record
+    other = PARAMS | {"fit": PARAMS["fit"] | {"lr": 1e-3}}
+    assert measured(out, other).record["metrics"] != first["metrics"] and len(trained) == 2
+    assert measured(out).record == first or len(trained) == 3  # its own record was replaced
+    own = lambda: {"digits": "other files"}  # noqa: E731
+    assert measured(out, data=own).record["provenance"]["data"] == own() and len(trained) == 4
+    monkeypatch.setattr(experiments.code, "closure", lambda *names: {"companion/models/ram.py": "new"})
+    measured(out)
+    assert len(trained) == 5
+
+
+WIDTH = 16
+
+
+def wider():
+    return ram.FullyConnected(28, WIDTH)
+
+
+def test_what_a_notebook_puts_in_place_is_trained(out, trained, monkeypatch):
+    """A model, a loss, a training set or a score of its own: nothing old is handed back."""
+    measured(out)
+    measured(out, build=wider)
+    measured(out, build=wider)
+    assert len(trained) == 2
+    monkeypatch.setitem(globals(), "WIDTH", 8)
+    measured(out, build=wider)
+    assert len(trained) == 3
+
+    def loss(model, batch):
+        return 2 * ram.objective(model, batch)
+
+    def half():
+        return Digits("digits", "validation")
+
+    def score(model, batch):
+        return {"error": 0 * batch.label.float()}
+
+    for part in ({"loss": loss}, {"train": half}, {"test": half}, {"score": score}):
+        before = len(trained)
+        measured(out, **part)
+        assert len(trained) == before + 1, part
+
+
+def test_a_record_beside_an_unfinished_checkpoint_is_all_that_is_left(out):
+    done = measured(out)
+    (checkpoint,) = (out.parent / "scratch").rglob("*.safetensors")
+    done.model.classify.weight.data += 1
+    training.save_checkpoint(checkpoint, done.model, losses=done.losses[:1])
+    assert measured(out)[:3] == (done.record, None, [])
+
+
+def test_a_run_that_went_on_has_no_seconds(out, monkeypatch):
+    steps, objective = 0, ram.objective
+
+    def dying(model, batch, **options):
+        nonlocal steps
+        steps += 1
+        if steps > 30:  # in the second epoch
+            raise KeyboardInterrupt
+        return objective(model, batch, **options)
+
+    monkeypatch.setattr(ram, "objective", partial(dying))
+    monkeypatch.setattr(experiments.code, "defined", lambda *parts: {})
+    with pytest.raises(KeyboardInterrupt):
+        measured(out)
+    assert not RUN.path(out).exists()
+    monkeypatch.setattr(ram, "objective", objective)
+    resumed = measured(out).record
+    assert resumed["provenance"]["seconds"] is None
+    unbroken = measured(out / "other", PARAMS | {"loss": {}}).record
+    assert unbroken["provenance"]["seconds"] is not None
+    assert resumed["provenance"]["weights"] == unbroken["provenance"]["weights"]
+
+
+def test_a_rerun_is_compared_and_may_be_accepted(out, monkeypatch):
+    """Equal bits on one machine; what was accepted stands, though its code has changed."""
+    other = replace(RUN, seed=1)
+    paths = [run.path(out) for run in (RUN, other)]
+    for run in (RUN, other):
+        measured(out, run=run)
+    for path in paths:
+        record = json.loads(path.read_text())
+        record["provenance"]["code"] = {"companion/models/ram.py": "old"}
+        path.write_text(json.dumps(record))
+    old, new, table = experiments.rerun(paths[0])
+    assert records.same(old, new) and table["within"].all()
+    assert {"old", "new", "tolerance", "within"} == set(table)
+    assert records.read(paths[0]) == old, "the record itself is left alone"
+    assert experiments.accept(paths[0], old, new) == paths
+    for run, path in zip((RUN, other), paths, strict=True):
+        one = experiments.prepare(run, PARAMS)
+        assert records.standing(records.read(path), PARAMS, experiments.codes(run, one), one.data()) == []
+
+
+def test_a_rerun_with_other_numbers_is_not_accepted(out):
+    measured(out)
+    path = RUN.path(out)
+    record = json.loads(path.read_text())
+    record["metrics"]["error"] += 50
+    path.write_text(json.dumps(record))
+    told = CliRunner().invoke(app, ["rerun", str(path), "--accept"])
+    assert told.exit_code == 1 and "nothing is accepted" in told.output
+    assert "accepted" not in records.read(path)["provenance"]
+
+
+def call(*words):
+    return CliRunner().invoke(app, list(map(str, words)))
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (("soft_hands",), "unknown chapter 'soft_hands'; choose one of attention_on_joints, deformable"),
+        (("hard_attention", "--variant", "ram-x"), "unknown variant 'ram-x' of hard_attention; choose ram-T"),
+        (("attention_on_joints", "--variant", "gru"), "unknown variant 'gru'; choose one of sta-lstm"),
+        (
+            ("pose_is_not_enough", "--variant", "x"),
+            "unknown variant 'x' of pose_is_not_enough; choose",
+        ),
+        (("pose_driven_attention", "--variant", "x"), "unknown variant 'x' of pose_driven_attention"),
+        (("deformable_part_models", "--variant", "x"), "unknown variant 'x' of deformable_part_models"),
+        (("hard_attention", "--seed", "-1"), "seed is '-1'; give a whole number from 0"),
+        (("hard_attention", "--seed", "abc"), "seed is 'abc'; give a whole number from 0"),
+        (("hard_attention", "--fold", "x"), "fold is 'x'; give a whole number from 0"),
+        (("hard_attention", "--profile", "slow"), "unknown profile 'slow'"),
+        (("hard_attention", "--source", "svhn"), "has no preset for source 'svhn'"),
+        (("hard_attention", "--source", "mnist", "--root", "/nowhere"), "no file /nowhere/MNIST/raw"),
+    ],
+)
+def test_a_wrong_word_is_one_sentence(words, sentence, out):
+    told = call("train", *words, "--out", out)
+    assert told.exit_code == 1 and told.exception.code == 1
+    assert sentence in told.output and told.output.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_record_whose_chapter_is_gone_cannot_be_made_again(out):
+    gone = records.Run("07_gone", "digits")
+    records.write(gone, {}, {"error": 1.0}, out=out)
+    told = call("rerun", gone.path(out))
+    assert told.exit_code == 1 and "07_gone has no experiment companion/experiments/gone.py" in told.output
+    told = call("rerun", out / "nothing.json")
+    assert told.exit_code == 1 and "nothing.json" in told.output and told.output.count("\n") == 1
+
+
+def test_train_prints_where_the_record_is(out):
+    words = ("train", "hard_attention", "--variant", "fc-4", "--protocol", "centred-28", "--out", out)
+    told = call(*words)
+    assert told.exit_code == 0, told.output
+    path = RUN.path(out).with_name("fc-4-fold0-seed0.json")
+    assert f"{path}: error " in told.output
+    before = path.stat().st_mtime_ns
+    assert call(*words).exit_code == 0 and path.stat().st_mtime_ns == before
+
+
+def test_part_models_keep_a_value_an_image(out):
+    run = records.Run("01_deformable_part_models", "scenes", "quick", variant="off")
+    done = measured(out, {"data": {"train": 24, "test": 20}, "fit": {"rounds": [1, 1], "mining": 1}}, run)
+    each = records.unpack(done.record["units"]["average_precision"])
+    assert len(each) == 20 and np.isfinite(each).all()
+    assert abs(each.mean() - done.record["metrics"]["average_precision"]) < 10
+    again = measured(out, {"data": {"train": 24, "test": 20}, "fit": {"rounds": [1, 1], "mining": 1}}, run)
+    assert again.record == done.record and again.model is not None
