@@ -12,7 +12,9 @@ book: .venv/.installed
 	@exec setpriv --pdeathsig KILL $(BIN)/python workflow/book.py $(PROFILE) $(ON)
 
 test: .venv/.installed
-	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/pytest
+	@$(BIN)/ruff check && $(BIN)/ruff format --check
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/pytest
 
 lab: .venv/.installed
 	@$(BIN)/jupyter lab notebooks

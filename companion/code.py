@@ -101,7 +101,7 @@ def imports(tree: ast.AST) -> Iterable[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith("companion."))
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "companion":
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "companion":
             if node.module != "companion":
                 yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)

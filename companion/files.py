@@ -6,16 +6,45 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-
 
 class DamagedFile(ValueError):
     """A file that is not what it should be; the sentence names it, and the line where there are lines."""
 
 
-def scratch() -> str:
-    """The folder of everything that is made on this machine and not committed."""
-    return os.environ.get("COMPANION_OUT", "results/quick")
+def repository(folder: Path) -> Path | None:
+    """`folder` if it is this project's: beside an installed package lies no pyproject.toml, or another's."""
+    project = folder / "pyproject.toml"
+    named = project.is_file() and 'name = "companion"' in project.read_text(encoding="utf-8")
+    return folder if named else None
+
+
+REPOSITORY = repository(Path(__file__).resolve().parents[1])
+
+
+def checkout() -> Path:
+    """The repository's root.
+
+    Raises:
+        FileNotFoundError: the package is installed without it.
+    """
+    if REPOSITORY is None:
+        raise FileNotFoundError(
+            "this needs the repository: clone it, an installed package has no notebooks, records and tables"
+        )
+    return REPOSITORY
+
+
+def scratch() -> Path:
+    """The folder of everything that is made on this machine and not committed, an absolute path.
+
+    COMPANION_OUT, resolved from the repository or else the working directory; by default `results/quick`
+    of the repository, or else `companion` in the user's cache.
+    """
+    if out := os.environ.get("COMPANION_OUT"):
+        return (REPOSITORY or Path.cwd()) / out
+    if REPOSITORY:
+        return REPOSITORY / "results" / "quick"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "companion"
 
 
 def write_whole(path: str | Path, content: str | bytes | Iterable[bytes], sync: bool = True) -> Path:

@@ -6,7 +6,7 @@ corrections).
 
 from dataclasses import dataclass
 
-from companion.files import REPOSITORY
+from companion.files import checkout
 
 FELZENSZWALB = "Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 2010"
 JOHANSSON = "Johansson, Holsanova, Dewhurst, Holmqvist, J. Exp. Psychol. HPP 2012"
@@ -43,7 +43,7 @@ class Topic:
     @property
     def exists(self) -> bool:
         """Is the notebook there, or planned?"""
-        return (REPOSITORY / "notebooks" / f"{self.notebook}.ipynb").is_file()
+        return (checkout() / "notebooks" / f"{self.notebook}.ipynb").is_file()
 
 
 TOPICS = (

@@ -13,6 +13,8 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from av.container import InputContainer
+from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
@@ -84,18 +86,19 @@ def read_video(
                     if pictures is None:
                         pictures = np.empty((len(numbers), picture.height, picture.width, 3), np.uint8)
                     plane = picture.planes[0]
-                    lines = np.frombuffer(plane, np.uint8).reshape(picture.height, plane.line_size)
+                    lines = np.frombuffer(plane, np.uint8)  # pyright: ignore  # a buffer, its stub says not
+                    lines = lines.reshape(picture.height, plane.line_size)
                     pictures[rows[count]] = lines[:, : 3 * picture.width].reshape(pictures.shape[1:])
                 count += 1
                 if count > last:
                     break
-    except av.error.FFmpegError as error:
+    except FFmpegError as error:
         raise DamagedFile(
             f"{path}: frame {count} cannot be decoded ({error.strerror}); download it again"
         ) from None
     if not count:
         raise DamagedFile(f"{path} has no frames; download it again")
-    if last >= count or min(rows) < 0:
+    if pictures is None or last >= count or min(rows) < 0:
         raise DamagedFile(f"{path} has {count} frames, no frame {last if last >= count else min(rows)}")
     return pictures
 
@@ -110,14 +113,14 @@ def video_length(path: str | Path) -> int:
     try:
         with opened(path) as file:
             count = sum(packet.size > 0 for packet in file.demux(video=0))
-    except av.error.FFmpegError as error:
+    except FFmpegError as error:
         raise DamagedFile(f"{path} cannot be read ({error.strerror}); download it again") from None
     if not count:
         raise DamagedFile(f"{path} has no frames; download it again")
     return count
 
 
-def opened(path: Path) -> av.container.InputContainer:
+def opened(path: Path) -> InputContainer:
     """A file with a video."""
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")

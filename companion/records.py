@@ -72,18 +72,19 @@ class Run:
 
 
 def folder(profile: str, out: str | Path | None = None) -> Path:
-    """Where the records of a profile lie; `out` is resolved from the repository root.
+    """Where the records of a profile lie; `out` is resolved from the repository root, if there is one.
 
     Default: `results/quick/runs` for the quick profile, else `results/runs`, which is in git.
     The environment variable COMPANION_OUT takes the place of `results/quick`.
     """
-    return REPOSITORY / (out or (f"{scratch()}/runs" if profile == "quick" else "results/runs"))
+    default = scratch() / "runs" if profile == "quick" else "results/runs"
+    return (REPOSITORY or Path.cwd()) / (out or default)
 
 
 def checkpoint(run: Run, params: dict, data: dict, code: dict) -> Path:
     """Where the run's weights lie on this machine; those of other params, data or code lie elsewhere."""
     key = fingerprint([json.dumps(part, sort_keys=True).encode() for part in (params, data, code)])
-    return run.path(f"{scratch()}/weights").with_suffix(f".{key}.safetensors")
+    return run.path(scratch() / "weights").with_suffix(f".{key}.safetensors")
 
 
 def read(path: str | Path) -> dict:

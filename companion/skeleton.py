@@ -44,7 +44,7 @@ class Skeleton:
         Raises:
             ValueError: it lacks a joint.
         """
-        names = [name if name in other.joints else TODAY.get(name) for name in self.joints]
+        names = [name if name in other.joints else TODAY.get(name, name) for name in self.joints]
         lost = [name for name, there in zip(self.joints, names, strict=True) if there not in other.joints]
         if lost:
             raise ValueError(f"the skeleton of {len(other)} joints has no {', '.join(lost)}")

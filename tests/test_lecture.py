@@ -40,7 +40,7 @@ def test_a_notebook_that_is_there_has_its_text_pair_and_its_model(topic):
 
 
 def test_a_planned_chapter_is_listed_without_links(monkeypatch, tmp_path):
-    monkeypatch.setattr(lecture, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(lecture, "checkout", lambda: tmp_path)
     page = lecture.slide_map()
     assert "| 05_hard_attention (planned) | `ram.py` |" in page
     assert "](notebooks/" not in page

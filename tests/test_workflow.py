@@ -42,6 +42,7 @@ def house(tmp_path):
     shutil.copytree(
         HOUSE / "results", tmp_path / "results", ignore=shutil.ignore_patterns("quick", "weights")
     )
+    shutil.copy(HOUSE / "pyproject.toml", tmp_path)
     (tmp_path / "workflow/config.yaml").write_text(CONFIG)
     wait = "import time, pathlib\nwhile pathlib.Path('wait').exists():\n    time.sleep(0.1)"
     parameters = 'source = "digits"\nprofile = "quick"\nseed = 0'

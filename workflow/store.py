@@ -9,7 +9,7 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
-from companion.files import REPOSITORY, write_whole
+from companion.files import checkout, write_whole
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
@@ -27,13 +27,13 @@ def store(text: Path) -> None:
         record_timing=False,
         resources={"metadata": {"path": "notebooks"}},
     ).execute()
-    write_whole(REPOSITORY / "notebooks" / f"{text.stem}.ipynb", nbformat.writes(notebook) + "\n")
+    write_whole(checkout() / "notebooks" / f"{text.stem}.ipynb", nbformat.writes(notebook) + "\n")
     print(f"stored {text.stem}", flush=True)
 
 
 if __name__ == "__main__":
-    os.chdir(REPOSITORY)
+    os.chdir(checkout())
     with tempfile.TemporaryDirectory() as os.environ["COMPANION_OUT"]:
-        for path in sorted((REPOSITORY / "notebooks/percent").glob("*.py")):
+        for path in sorted((checkout() / "notebooks/percent").glob("*.py")):
             if path.stem in sys.argv[1:] or len(sys.argv) == 1:
                 store(path)
