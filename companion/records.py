@@ -72,13 +72,20 @@ class Run:
 
 
 def folder(profile: str, out: str | Path | None = None) -> Path:
-    """Where the records of a profile lie; `out` is resolved from the repository root, if there is one.
+    """Where the records of a profile lie; `out` is resolved from the repository, else the working directory.
 
-    Default: `results/quick/runs` for the quick profile, else `results/runs`, which is in git.
-    The environment variable COMPANION_OUT takes the place of `results/quick`.
+    Default: `runs` in `files.scratch()` for the quick profile, else `results/runs`, which is in git.
+
+    Raises:
+        FileNotFoundError: no `out` for records that are to be committed, and no repository.
     """
-    default = scratch() / "runs" if profile == "quick" else "results/runs"
-    return (REPOSITORY or Path.cwd()) / (out or default)
+    if out:
+        return (REPOSITORY or Path.cwd()) / out
+    if profile == "quick":
+        return scratch() / "runs"
+    if REPOSITORY is None:
+        raise FileNotFoundError("an installed package has no results/runs; say with out where records go")
+    return REPOSITORY / "results" / "runs"
 
 
 def checkpoint(run: Run, params: dict, data: dict, code: dict) -> Path:

@@ -28,7 +28,6 @@ import pandas as pd
 from companion import claims as statements
 from companion import lecture, presets, records
 from companion.claims import precision
-from companion.code import closure
 from companion.files import REPOSITORY, write_whole
 
 RESULTS = REPOSITORY / "results"
@@ -160,8 +159,7 @@ def old(record: dict) -> list[str]:
     preset = presets.preset(run)
     if preset is None:
         return ["no preset lists it"]
-    code = closure(f"companion.experiments.{run.chapter}", "companion.training") if "counts" in record else {}
-    return records.standing(record, preset[0], code)
+    return records.standing(record, preset[0], presets.code(run))
 
 
 def ages(its: Sequence[dict]) -> str:

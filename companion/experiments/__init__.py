@@ -166,7 +166,7 @@ def rerun(path: str | Path, root: str | Path | None = None) -> tuple[dict, dict,
         experiment = prepare(this, params, root)
     except ValueError as error:
         raise ValueError(f"{path} cannot be made again: {error}") from None
-    folder = Path(scratch()).resolve() / "rerun"
+    folder = scratch() / "rerun"
     new_file = this.path(folder / "runs")
     threads = torch.get_num_threads()
     torch.set_num_threads(provenance.get("threads", threads))

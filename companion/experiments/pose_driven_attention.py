@@ -8,7 +8,7 @@ from companion import presets, records
 from companion.datasets.hands import Hands
 from companion.experiments.pose_is_not_enough import clips, groups, learned_crops, weights
 from companion.experiments.releases import asked
-from companion.files import REPOSITORY
+from companion.files import checkout
 from companion.metrics import hands
 from companion.models import hand_attention
 from companion.records import Run
@@ -49,7 +49,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
     @cache
     def crops() -> hand_attention.Crops | hand_attention.Inception:
         if "inception" in eye:
-            return hand_attention.Inception(REPOSITORY / eye["inception"]).eval()
+            return hand_attention.Inception(checkout() / eye["inception"]).eval()
         train = side("train")
         size, classes = train.crops.shape[-1], eye.get("classes", len(train.classes))
         return learned_crops(run, eye, train, partial(hand_attention.Crops, size, classes), data())

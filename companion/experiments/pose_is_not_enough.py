@@ -7,7 +7,7 @@ from pathlib import Path
 from companion import presets, records
 from companion.datasets.hands import Hands
 from companion.experiments.releases import asked
-from companion.files import REPOSITORY, fingerprint
+from companion.files import checkout, fingerprint
 from companion.metrics import hands
 from companion.models import hand_attention
 from companion.records import Run
@@ -89,7 +89,7 @@ def weights(params: dict) -> dict[str, str]:
     """
     if "weights" not in params:
         return {}
-    path = REPOSITORY / params["weights"]
+    path = checkout() / params["weights"]
     if not path.is_file():
         raise FileNotFoundError(
             f"no file {path}; it comes with the repository: clone it, or take it from there"
@@ -102,5 +102,5 @@ def learned_crops(run: Run, params: dict, train: Hands, build: partial, data: di
     kept = records.checkpoint(replace(run, variant="crops-first"), params, data, presets.code(run))
     model = pretrained(build, params, train, hand_attention.objective, seed=run.seed, checkpoint=kept)
     if "weights" in params:
-        load_checkpoint(REPOSITORY / params["weights"], model)
+        load_checkpoint(checkout() / params["weights"], model)
     return model

@@ -287,7 +287,7 @@ runs.pivot_table(index="variant", columns="metric", values=["mean", "sd"], sort=
 
 # %%
 claims = tables.build()["claims"]
-claims[claims.notebook == name][["claim", "effect", "low", "high", "n", "holds"]]
+claims[claims.notebook == name][tables.CLAIM_COLUMNS]
 
 # %% [markdown]
 # ## Models of Pascal VOC

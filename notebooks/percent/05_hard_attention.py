@@ -206,7 +206,7 @@ rows[["method", "protocol", "published", "reproduced", "sd", "n"]].astype(object
 
 # %%
 claims = tables.build()["claims"]
-claims[claims.notebook == "05_hard_attention"][["claim", "effect", "low", "high", "n", "holds"]]
+claims[claims.notebook == "05_hard_attention"][tables.CLAIM_COLUMNS]
 
 # %% [markdown]
 # ## Exercises

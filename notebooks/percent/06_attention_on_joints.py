@@ -202,7 +202,7 @@ ablation.set_index(["source", "variant"])[["mean", "sd", "n"]]
 
 # %%
 claims = tables.build()["claims"]
-claims[claims.notebook == name][["claim", "source", "effect", "low", "high", "n", "holds"]]
+claims[claims.notebook == name][tables.CLAIM_COLUMNS]
 
 # %% [markdown]
 # ## Exercises

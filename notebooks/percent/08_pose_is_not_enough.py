@@ -151,7 +151,7 @@ if len(far):
 
 # %%
 claims = tables.build()["claims"]
-claims[claims.notebook == name][["claim", "protocol", "effect", "low", "high", "n", "holds"]]
+claims[claims.notebook == name][tables.CLAIM_COLUMNS]
 
 # %% [markdown]
 # ## Exercises

@@ -192,7 +192,7 @@ sbu[sbu.index.str.startswith("pose-convnet")][["mean", "sd", "n"]]
 
 # %%
 claims = tables.build()["claims"]
-claims[claims.notebook == name][["claim", "protocol", "effect", "low", "high", "n", "holds"]]
+claims[claims.notebook == name][tables.CLAIM_COLUMNS]
 
 # %% [markdown]
 # What fails, and why. Attention on *frames* brings nothing to RGB here: its weights lie off the action (`on_frames` is
