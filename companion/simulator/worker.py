@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def follow() -> None:
-    """Interrupt this process, which then removes what it has half written, at the end of its input."""
+    """Interrupt this process, which then goes through its `finally`, at the end of its input."""
     os.read(0, 1)
     while True:
         interrupt_main()
