@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from companion.experiments import releases
 from companion.formats import ntu, simulated
 from companion.simulator import actions, body, release, render, scene, things
 from companion.simulator.release import Release
@@ -330,13 +331,17 @@ def test_the_stored_release_is_written_once(monkeypatch):
 def test_a_run_reads_the_release_of_its_preset_or_the_one_at_root(small, tmp_path):
     """And then its params tell what that one holds, so that no record of the preset's passes for its own."""
     preset = {"n": 1, "release": {k: v for k, v in asdict(SMALL).items() if k != "seed"}}
-    assert release.chosen(preset, 0) == (preset, release.stored(SMALL))
-    assert release.chosen(preset, 0, small) == (preset, small)
-    params, root = release.chosen(preset | {"release": {"subjects": 2}}, 5, small)
-    assert root == small and Release(**params["release"]) == SMALL and params["n"] == 1
-    assert release.chosen({"n": 1}, 0, "any") == ({"n": 1}, "any")
+    params, place = releases.asked(preset, 0, "simulated", None)
+    assert params == preset and place.root() == release.stored(SMALL)
+    params, at_root = releases.asked(preset, 0, "simulated", small)
+    assert params == preset and at_root.root() == small
+    assert place.data() == at_root.data() == {"simulated": release.key(SMALL)}
+    params, place = releases.asked(preset | {"release": {"subjects": 2}}, 5, "simulated", small)
+    assert place.root() == small and Release(**params["release"]) == SMALL and params["n"] == 1
     with pytest.raises(ValueError, match="holds no simulated release; choose source ntu"):
-        release.chosen(preset, 0, tmp_path)
+        releases.asked(preset, 0, "simulated", tmp_path)
+    with pytest.raises(ValueError, match="of a simulated source has no key 'release'"):
+        releases.asked({"n": 1}, 0, "simulated", None)
 
 
 def test_handedness_is_a_share_of_people():

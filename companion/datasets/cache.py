@@ -19,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from companion.code import closure
-from companion.files import REPOSITORY, fingerprint, scratch, write_whole
+from companion.files import fingerprint, scratch, write_whole
 from companion.formats.clips import Clip, DamagedClip, read_all
 
 DTYPES = {"int64": "I64", "float32": "F32", "uint8": "U8", "bool": "BOOL"}  # in the order of the format
@@ -93,7 +93,7 @@ def opened(
     Raises:
         OSError: the folder cannot be written.
     """
-    path = REPOSITORY / scratch() / "cache" / f"{name}.{key}.safetensors"
+    path = scratch() / "cache" / f"{name}.{key}.safetensors"
     while True:
         with suppress(OSError):
             os.utime(path)  # it is in use

@@ -90,7 +90,9 @@ def data_fingerprint(source: str, root: str | Path | None = None) -> str:
         form, files, about = find(source, root)
         if about:
             if "key" not in about:
-                raise ValueError(f"the release in {top} is of an older simulator; simulate it again elsewhere")
+                raise ValueError(
+                    f"the release in {top} is of an older simulator; simulate it again elsewhere"
+                )
             return about["key"]
         beside = form.beside(files)
 

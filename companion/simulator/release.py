@@ -29,8 +29,8 @@ from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
 from companion.code import closure
-from companion.files import REPOSITORY, fingerprint, scratch, write_whole
-from companion.formats.simulated import MANIFEST, TRUTH, UNFINISHED, manifest
+from companion.files import fingerprint, scratch, write_whole
+from companion.formats.simulated import MANIFEST, TRUTH, UNFINISHED
 from companion.simulator import actions, body, scene
 from companion.skeleton import KINECT_V2 as TREE
 
@@ -310,24 +310,4 @@ def stored(release: Release) -> Path:
 
     Two calls at once, or one that was interrupted, do no harm: both write the same bytes, each file whole.
     """
-    return simulate(REPOSITORY / scratch() / f"simulated-{key(release)}", release)
-
-
-def chosen(params: dict, seed: int, root: str | Path | None = None) -> tuple[dict, str | Path | None]:
-    """The params and the root of a run: its preset's release, made where it is absent, or the one at `root`.
-
-    Of another release than the preset's the params tell the parameters; a preset without one is left alone.
-
-    Raises:
-        ValueError: what is at `root` was not simulated, or is not finished.
-    """
-    if "release" not in params:
-        return params, root
-    wanted = Release(**params["release"], seed=seed)
-    if root is None:
-        return params, stored(wanted)
-    about = manifest(root)
-    if about is None:
-        raise ValueError(f"{root} holds no simulated release; choose source ntu, or companion data simulate")
-    same = Release(**about["release"]) == wanted
-    return params if same else params | {"release": about["release"]}, root
+    return simulate(scratch() / f"simulated-{key(release)}", release)
