@@ -200,7 +200,7 @@ def tables(
 
     try:
         if show:
-            rooms.write(REPOSITORY / scratch())
+            rooms.write(scratch())
             typer.echo(rooms.show())
             return
         page = REPOSITORY / "README.md"

@@ -28,7 +28,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
-from companion.code import closure
+from companion.code import PACKAGE, closure
 from companion.files import fingerprint, scratch, write_whole
 from companion.formats.simulated import MANIFEST, TRUTH, UNFINISHED
 from companion.simulator import actions, body, scene
@@ -275,7 +275,7 @@ def share(release: Release, out: Path, processes: int, done: Callable[[int], obj
     try:
         for number in range(processes):  # in sessions of their own, so that only this process is interrupted
             call = [*words, str(number), str(processes)]
-            workers.append(subprocess.Popen(call, **pipe, cwd=REPOSITORY, start_new_session=True))
+            workers.append(subprocess.Popen(call, **pipe, cwd=PACKAGE.parent, start_new_session=True))
         with selectors.DefaultSelector() as ready:
             for worker in workers:
                 ready.register(worker.stdout, selectors.EVENT_READ, worker)
