@@ -37,7 +37,7 @@ def release(path, **changes):
     deformation += [{"type": "D", "rhs": 4.0, "def": {"blocklabel": 5.0, "flip": 1.0}}]
     whole = {
         "type": "S",
-        "rhs": np.array([3.0, 5.0]),
+        "rhs": np.array([3, 5], np.uint8),
         "offset": {"blocklabel": 3.0},
         "loc": {"blocklabel": 4.0},
     }
