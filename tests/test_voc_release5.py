@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from companion.formats.voc_release5 import LARGEST, read
+from companion.formats.voc_release5 import LARGEST, read, variables
 from companion.models.dpm import detect, read_release
 from companion.ops.hog import mirrored
 
@@ -37,7 +37,7 @@ def release(path, **changes):
     deformation += [{"type": "D", "rhs": 4.0, "def": {"blocklabel": 5.0, "flip": 1.0}}]
     whole = {
         "type": "S",
-        "rhs": np.array([3.0, 5.0]),
+        "rhs": np.array([3, 5], np.uint8),
         "offset": {"blocklabel": 3.0},
         "loc": {"blocklabel": 4.0},
     }
@@ -199,6 +199,13 @@ def test_what_a_file_claims_is_not_made(tmp_path, content):
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 4 * LARGEST
+
+
+def test_a_file_that_is_cut_off_gives_no_shorter_text():
+    letters = HEADER + matrix(4, (1, 8), element(16, b"aeroplan"))
+    assert variables(letters) == {"model": "aeroplan"}
+    with pytest.raises(ValueError, match="an element of 64 bytes where 60 are left"):
+        variables(letters[:-4])
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,7 @@ def read(path: str | Path) -> dict[str, Any]:
 def component(model: dict[str, Any], number: int) -> dict[str, Tensor | float | None]:
     """One structure rule: its symbols are filters, or deformation rules whose symbols are."""
 
-    def one(of: str, label: np.ndarray | float) -> dict[str, Any]:
+    def one(of: str, label: np.ndarray | int) -> dict[str, Any]:
         return listed(model[of])[int(np.asarray(label).item()) - 1]
 
     def block(label: np.ndarray) -> Tensor:
@@ -86,10 +86,10 @@ def component(model: dict[str, Any], number: int) -> dict[str, Tensor | float | 
         shape = its["shape"].ravel().astype(int)
         return torch.from_numpy(its["w"].ravel().astype(np.float32).reshape(shape, order="F").copy())
 
-    def filtered(symbol: float) -> tuple[Float[Tensor, "32 h w"], Float[Tensor, "4"] | None]:
-        rules, deformation = listed(model["rules"][int(symbol) - 1]), None
+    def filtered(symbol: int) -> tuple[Float[Tensor, "32 h w"], Float[Tensor, "4"] | None]:
+        rules, deformation = listed(model["rules"][symbol - 1]), None
         if rules:
-            bend, symbol = rules[0]["def"], rules[0]["rhs"]
+            bend, symbol = rules[0]["def"], int(rules[0]["rhs"].item())
             signs = torch.tensor([1.0, 1 if bend["flip"].any() else -1, 1.0, -1])
             deformation = block(bend["blocklabel"]).flatten() * signs
         its = one("filters", one("symbols", symbol)["filter"])
@@ -97,7 +97,7 @@ def component(model: dict[str, Any], number: int) -> dict[str, Tensor | float | 
         return mirrored(weights) if its["flip"].any() else weights, deformation
 
     rule = listed(model["rules"][0])[number]
-    (root, _), *parts = (filtered(symbol) for symbol in rule["rhs"].ravel().tolist())
+    (root, _), *parts = (filtered(symbol) for symbol in rule["rhs"].ravel().astype(int).tolist())
     anchors = [anchor.ravel()[:2] for anchor in rule["anchor"][1 : 1 + len(parts)]]
     regressions = listed(model.get("bboxpred", []))
     boxes = [regressions[number][side].ravel() for side in ("x1", "y1", "x2", "y2")] if regressions else None
