@@ -145,7 +145,8 @@ print(claims.together(said.kind.tolist()))
 heads = {
     "claim": "claim", "notebook": "notebook", "source": "data", "protocol": "protocol", "effect": "effect",
     "low": "low, seeds", "high": "high, seeds", "unit_low": "low, test set", "unit_high": "high, test set",
-    "least": "threshold", "matters": "would matter", "n": "n", "units": "units", "verdict": "verdict", "kind": "kind",
+    "least": "threshold", "matters": "would matter", "n": "n", "units": "units",
+    "verdict": "verdict", "kind": "kind",
 }  # fmt: skip
 shown = said[[*heads]].rename(columns=heads).set_index("claim")
 shown.round(1).astype(object).fillna("")
