@@ -110,6 +110,9 @@ def test_a_number_stands_twice_if_the_second_record_is_of_the_strict_protocol(tm
     table(tmp_path, HEADER, ROW, again.replace("1.29", "1.3"))
     with pytest.raises(ValueError, match="row 3, column 'published': 1.3 is 1.29 in a row above"):
         tables.published(tmp_path)
+    table(tmp_path, HEADER, ROW, ROW.replace("1.29,,", f"1.29,{RECORD},"))
+    with pytest.raises(ValueError, match="row 3, column 'method': .* stands there twice"):
+        tables.published(tmp_path)
 
 
 LINES = {
