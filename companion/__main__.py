@@ -4,7 +4,6 @@
 
 import os
 import platform
-from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -194,22 +193,22 @@ def tables(
         bool, typer.Option(help="Only print; write into results/quick, change no file in git.")
     ] = False,
 ) -> None:
-    """Build results/tables and the tables of the README from committed records; name the stale ones."""
+    """List the records that are old, and why; build results/tables and the tables of the README."""
     from companion import tables as rooms
-    from companion.files import REPOSITORY, scratch, write_whole
+    from companion.files import checkout, scratch, write_whole
 
     try:
+        home = checkout()
         if show:
             rooms.write(scratch())
             typer.echo(rooms.show())
             return
-        page = REPOSITORY / "README.md"
+        for line in rooms.stale():
+            typer.echo(line)
+        page = home / "README.md"
         write_whole(page, rooms.readme(page.read_text(encoding="utf-8")))
         for path in rooms.write():
-            typer.echo(path.relative_to(REPOSITORY))
-        old = Counter((path.parent, ", ".join(files)) for path, files in rooms.stale().items())
-        for (folder, files), count in old.items():
-            typer.echo(f"{folder.relative_to(REPOSITORY)}: {count} records are older than {files}")
+            typer.echo(path.relative_to(home))
     except (OSError, ValueError) as error:
         raise refuse(error) from None
 

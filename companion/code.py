@@ -88,11 +88,12 @@ def dump(node: object) -> str:
         return f"[{','.join(map(dump, node))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    fields = {name: value for name, value in ast.iter_fields(node) if value is not None and value != []}
+    fields = dict(ast.iter_fields(node))
     if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
         first = node.body[0] if node.body else None
         if isinstance(first, ast.Expr) and isinstance(getattr(first.value, "value", None), str):
             fields["body"] = node.body[1:]
+    fields = {name: value for name, value in fields.items() if value is not None and value != []}
     return f"{type(node).__name__}({','.join(f'{name}={dump(value)}' for name, value in fields.items())})"
 
 

@@ -79,6 +79,12 @@ def test_a_module_that_is_not_there_is_named():
         code.closure("companion.models.rum")
 
 
+def test_the_first_sentence_of_an_empty_file_makes_nothing_old(tmp_path):
+    for name, text in {"x": "", "y": '"""A sentence."""\n'}.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    assert code.semantics(tmp_path / "x.py") == code.semantics(tmp_path / "y.py")
+
+
 def test_a_file_that_is_no_python_is_named(tmp_path):
     (tmp_path / "x.py").write_text("def f(:")
     with pytest.raises(ValueError, match="x.py is no Python"):
