@@ -132,6 +132,7 @@ def test_objects_placed_anew_count_though_nothing_is_left_to_mine(begun):
 def test_mining_goes_on_until_no_placement_inside_the_margin_is_new(begun, monkeypatch):
     model, positives, others = begun
     monkeypatch.setattr(latent_svm, "solved", lambda model, *_: model)
+    monkeypatch.setattr(latent_svm, "MOST", 500)  # of 2,587 an image
     inside = sum(len(dpm.placed(model, where, dpm.scores(model, where, None), -1.0)) for where in others)
     for turns in (1, 1000):
         cache = {}
