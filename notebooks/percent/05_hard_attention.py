@@ -201,12 +201,14 @@ rows[["method", "protocol", "published", "reproduced", "sd", "n"]].astype(object
 # %% [markdown]
 # ## Claims
 #
-# Each is a difference of percentages, paired over seeds, with its 95 % interval, and holds if the interval lies above
-# zero. It is tested once five seeds are there; until then its effect is empty.
+# Each is tested over whole sets of seeds, and prints its rule. The first interval (95 %) is over seeds: the noise of training.
+# The second is over the units of the test set, here images: which happened to be tested. A claim holds if both
+# lie above its threshold; records that were made before scores per unit were kept have the first only, and the verdict says
+# so. What a *control* or *by construction* is, and how many claims are tested together, says notebook 12.
 
 # %%
 claims = tables.build()["claims"]
-claims[claims.notebook == "05_hard_attention"][tables.CLAIM_COLUMNS]
+tables.printed_claims(claims[claims.notebook == name])
 
 # %% [markdown]
 # ## Exercises

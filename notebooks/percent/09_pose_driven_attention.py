@@ -185,14 +185,17 @@ sbu[sbu.index.str.startswith("pose-convnet")][["mean", "sd", "n"]]
 # %% [markdown]
 # ## Claims
 #
-# Each is a difference of percentages, paired over seeds, with its 95 % interval, tested once five seeds are there; that
-# something is at chance, by the binomial distribution over the clips of all seeds, each of which is another performance.
-# The last is half built in: the thing pointed at lies outside the crops, so that it cannot be seen is by construction,
-# and found is only that nothing else tells it.
+# Each is tested over whole sets of seeds, and prints its rule. The first interval (95 %) is over seeds: the noise of training.
+# The second is over the units of the test set, here performances: which happened to be tested. A claim holds if both
+# lie above its threshold; records that were made before scores per unit were kept have the first only, and the verdict says
+# so. What a *control* or *by construction* is, and how many claims are tested together, says notebook 12.
+#
+# The last is half built in: the thing pointed at lies outside the crops, so that it cannot be seen is by construction, and
+# found is only that nothing else tells it.
 
 # %%
 claims = tables.build()["claims"]
-claims[claims.notebook == name][tables.CLAIM_COLUMNS]
+tables.printed_claims(claims[claims.notebook == name])
 
 # %% [markdown]
 # What fails, and why. Attention on *frames* brings nothing to RGB here: its weights lie off the action (`on_frames` is
