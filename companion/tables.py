@@ -30,7 +30,7 @@ from companion import lecture, presets, records
 from companion.claims import precision
 from companion.files import REPOSITORY, write_whole
 
-RESULTS = REPOSITORY / "results"
+RESULTS = (REPOSITORY or Path()) / "results"
 SOURCES = {  # dataset of a published row -> source of the records that may stand beside it
     "MNIST": "mnist",
     "NTU RGB+D": "ntu",
