@@ -33,7 +33,7 @@ class Job:
 
     @property
     def stamp(self) -> Path:
-        return ROOT / "results/quick/stamps" / self.name
+        return ROOT / "results/quick/stamps/notebooks" / self.name
 
     def plan(self) -> dict[records.Run, dict]:
         """The runs that are to be recorded, with their params; none for a notebook that trains nothing."""
