@@ -194,11 +194,12 @@ def tables(
     ] = False,
 ) -> None:
     """List the records that are old, and why; build results/tables and the tables of the README."""
-    from companion import tables as rooms
     from companion.files import checkout, scratch, write_whole
 
     try:
         home = checkout()
+        from companion import tables as rooms
+
         if show:
             rooms.write(scratch())
             typer.echo(rooms.show())

@@ -149,12 +149,12 @@ def test(said: Statement, its: Sequence[dict]) -> dict:
         for cell, its in cells.items()
     }
     seeds = sorted({seed for seed, _ in cells})
-    means = [np.mean([effects[cell] for cell in cells if cell[0] == seed]) for seed in seeds]
+    means = [float(np.mean([effects[cell] for cell in cells if cell[0] == seed])) for seed in seeds]
     over = said.chance or 0.0
     low, high = np.clip(over_seeds(means), *said.bounds) - over
     row |= {"effect": np.mean(means) - over, "low": low, "high": high, "n": len(seeds)}
     if said.chance is not None:
-        return row | chance_row(said, cells)
+        return row | chance_row(said, cells, said.chance)
     tested = by_unit(said, cells)
     if isinstance(tested, str):
         verdict = "fails over seeds"
@@ -184,7 +184,7 @@ def complete(said: Statement, its: Sequence[dict]) -> tuple[dict[tuple[int, int]
     All are of one precision: where there are several, of that which the presets ask for.
     """
     variants = {variant for _, variant, _ in said.terms}
-    plans = [presets.preset(run(said, variant)) for variant in variants]
+    plans = [plan for variant in variants if (plan := presets.preset(run(said, variant)))]
     folds = max(plan[1] for plan in plans)
     planned = min(plan[2] or SEEDS for plan in plans)
     which = ""
@@ -271,7 +271,7 @@ def over_units(tested: Mapping[str, Float[np.ndarray, "N _"]], draws: int = DRAW
     return low, high
 
 
-def chance_row(said: Statement, cells: Mapping[tuple[int, int], dict[str, dict]]) -> dict:
+def chance_row(said: Statement, cells: Mapping[tuple[int, int], dict[str, dict]], chance: float) -> dict:
     """Interval over units and verdict of a statement about chance, from the counts of all cells together."""
     ((_, variant, metric),) = said.terms
     kept = [by[variant] for by in cells.values()]
@@ -288,7 +288,7 @@ def chance_row(said: Statement, cells: Mapping[tuple[int, int], dict[str, dict]]
             "verdict": f"not yet: {of} clips of {defined(tested)} performances, which are not independent;"
             " test one clip a performance"
         }
-    low, high, holds = at_chance(int(right), int(of), said.chance)
+    low, high, holds = at_chance(int(right), int(of), chance)
     units = {"unit_low": low, "unit_high": high, "units": int(of)}
     return units | {"verdict": "holds" if holds else "fails"}
 

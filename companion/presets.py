@@ -129,7 +129,7 @@ def variants(preset: Mapping, where: str) -> dict:
     return preset["variants"]
 
 
-def numbers(preset: Mapping, variant: str, where: str) -> tuple[dict, int, int | None]:
+def numbers(preset: dict, variant: str, where: str) -> tuple[dict, int, int | None]:
     """The params of a variant, and how many folds and seeds it is run with (None: any)."""
     own = preset | (variants(preset, where).get(variant) or {})
     params = {key: value for key, value in own.items() if key not in BESIDE}

@@ -60,6 +60,12 @@ class Run:
                     f"{name} {value!r} cannot be part of a file name; use letters, digits, . + - _"
                 )
 
+    @classmethod
+    def named(cls, name: str) -> "Run":
+        """The first run of `<notebook>/<source>/<profile>/<protocol>/<variant>`."""
+        notebook, source, profile, protocol, variant = name.split("/")
+        return cls(notebook, source, profile, protocol, variant)
+
     @property
     def chapter(self) -> str:
         """The name of its experiment: the notebook's without its number."""

@@ -22,15 +22,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import pandas as pd
 
 from companion import claims as statements
 from companion import lecture, presets, records
 from companion.claims import precision
-from companion.files import REPOSITORY, write_whole
+from companion.files import checkout, write_whole
 
-RESULTS = (REPOSITORY or Path()) / "results"
+RESULTS = checkout() / "results"
 SOURCES = {  # dataset of a published row -> source of the records that may stand beside it
     "MNIST": "mnist",
     "NTU RGB+D": "ntu",
@@ -77,11 +78,10 @@ def fault(column: str, cell: str, row: dict[str, str]) -> str:
         if row["metric"] in ("accuracy", "error") and not 0 <= float(cell) <= 100:
             return f"{cell} is no percentage"
     if column == "record":
-        parts = cell.split("/")
-        if len(parts) != len(NAME):
+        if cell.count("/") != len(NAME) - 1:
             return f"{cell!r} is not notebook/source/profile/protocol/variant"
         try:
-            run = records.Run(*parts)
+            run = records.Run.named(cell)
         except ValueError as error:
             return str(error)
         if run.profile == "quick":
@@ -112,7 +112,7 @@ def read_published(path: Path) -> pd.DataFrame:
             raise ValueError(f"{where} {column!r}: {len(cells)} cells, not {len(PUBLISHED)}; quote commas")
         if line == 1:
             continue
-        row = dict(zip(PUBLISHED, cells, strict=True))
+        row: dict[str, str] = dict(zip(PUBLISHED, cells, strict=True))
         for column, cell in row.items():
             if wrong := fault(column, cell, row):
                 raise ValueError(f"{where} {column!r}: {wrong}")
@@ -212,7 +212,7 @@ def said(run: records.Run) -> list[str]:
     return [caveat["says"] for caveat in caveats(run) if "above" not in caveat]
 
 
-def remarks(row: Mapping, means: Mapping[tuple[str, str], float]) -> str:
+def remarks(row: Mapping, means: Mapping[Any, float]) -> str:
     """The caveats of a published row: those of its records, and what explains it other than its method.
 
     Args:
@@ -220,7 +220,7 @@ def remarks(row: Mapping, means: Mapping[tuple[str, str], float]) -> str:
     """
     if not row["record"]:
         return ""
-    run = records.Run(*row["record"].split("/"))
+    run = records.Run.named(row["record"])
     if pd.isna(row["n"]):
         return "; ".join(["not yet measured", *said(run)])
     words, folder = [row["caveat"]], row["record"].rpartition("/")[0]
@@ -317,10 +317,10 @@ def build(results: str | Path = RESULTS) -> dict[str, pd.DataFrame]:
     best = have[asked | ~have.assign(asked=asked).groupby(key)["asked"].transform("any")]
     best = best.drop_duplicates(key)  # one row never mixes precisions
     means = best.set_index(key)["mean"].dropna().to_dict()
-    tables, shown = {}, pd.Index([])
+    tables, shown = {}, pd.Index([], dtype=int)
     for name, rows in published(results / "published").items():
         beside = rows.merge(best.reset_index().drop(columns="protocol"), how="left", on=key)
-        shown = shown.union(beside["index"].dropna().astype(int))
+        shown = shown.union(pd.Index(beside["index"].dropna().astype(int)))
         beside = beside.rename(columns={"mean": "reproduced"})
         beside["caveat"] = [remarks(row, means) for row in beside.to_dict("records")]
         tables[name] = beside[BESIDE].astype({"reproduced": float, "sd": float, "n": "Int64"})
@@ -331,7 +331,7 @@ def build(results: str | Path = RESULTS) -> dict[str, pd.DataFrame]:
 
 def wanted(record: str) -> str:
     """The precision that the preset of `<notebook>/<source>/<profile>/<protocol>/<variant>` asks for."""
-    preset = presets.preset(records.Run(*record.split("/")))
+    preset = presets.preset(records.Run.named(record))
     return preset[0].get("precision", "f32") if preset else "f32"
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -41,6 +41,16 @@ from companion.files import fingerprint, write_whole
 Step = Callable[[nn.Module, Any], Tensor]
 Score = Callable[[nn.Module, Any], dict[str, Tensor]]
 PRECISIONS = ("f32", "bf16")
+Model = TypeVar("Model", bound=nn.Module)
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """A data set that is read in batches."""
+
+    def __len__(self) -> int: ...
+
+    def __getitems__(self, indices: list[int]) -> Any: ...
 
 
 class Scores(NamedTuple):
@@ -71,8 +81,8 @@ class Experiment:
     test: Callable[[], Any]
     build: Callable[[], Any]
     params: dict
-    loss: Step
-    score: Score
+    loss: Callable[..., Any]
+    score: Callable[..., Any]
     units: Sequence[str] = ()
 
     def learn(self, seed: int, checkpoint: Path) -> tuple[Any, list[float]]:
@@ -169,7 +179,7 @@ def computing(model: nn.Module, precision: str) -> Iterator[None]:
 
 def fit(
     model: nn.Module,
-    data: Dataset,
+    data: Samples,
     loss: Step,
     *,
     epochs: int,
@@ -206,7 +216,10 @@ def fit(
     device = accelerator()
     order = torch.Generator()
     share = Share(len(data), batch_size, order, device.process_index, device.num_processes)
-    batches = DataLoader(data, batch_sampler=share, collate_fn=lambda batch: batch, generator=order)
+    batches = DataLoader(
+        cast(Dataset, data), batch_sampler=share, collate_fn=lambda batch: batch, generator=order
+    )
+    draw = getattr(data, "set_epoch", None)
     groups: dict[float, list[nn.Parameter]] = {}
     for name, value in model.named_parameters():
         factor = math.prod(f for start, f in (factors or {}).items() if name.startswith(start))
@@ -226,8 +239,8 @@ def fit(
         for epoch in range(len(losses), epochs):
             order.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
             seed_everything(seed, epoch, device.process_index)
-            if hasattr(data, "set_epoch"):
-                data.set_epoch(epoch)
+            if draw:
+                draw(epoch)
             if schedule:
                 schedule(epoch / epochs)
             total = torch.zeros((), device=device.device)
@@ -244,7 +257,8 @@ def fit(
                 total = total + value.detach()
                 step += 1
                 bar.update()
-            losses.append(device.reduce(total, "mean").item() / len(share))
+            mean = device.reduce(total, "mean")
+            losses.append(mean.item() / len(share))  # pyright: ignore[reportAttributeAccessIssue]: a tensor
             bar.set_postfix(epoch=epoch + 1, loss=f"{losses[-1]:.3f}")
             if checkpoint and device.is_main_process:
                 save_checkpoint(checkpoint, model, None if epoch + 1 == epochs else optimizer, losses)
@@ -257,7 +271,7 @@ def fit(
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, data: Dataset, score: Score, *, batch_size: int = 500, seed: int = 0
+    model: nn.Module, data: Samples, score: Score, *, batch_size: int = 500, seed: int = 0
 ) -> dict[str, np.ndarray]:
     """One row a sample: `score(model, batch)` gives name -> tensor of B values, computed in f32.
 
@@ -285,7 +299,8 @@ def summary(rows: dict[str, np.ndarray], units: Sequence[str], kept: Sequence[st
         units: of each sample, what it is a part of.
         kept: the columns whose mean over each unit is kept.
     """
-    metrics, counts = {}, {}
+    metrics: dict[str, float] = {}
+    counts = {}
     for name, values in rows.items():
         values = values[~np.isnan(values)].astype(float)
         if len(values):
@@ -303,8 +318,8 @@ def summary(rows: dict[str, np.ndarray], units: Sequence[str], kept: Sequence[st
 
 
 def pretrained(
-    build: Callable[[], nn.Module], params: dict, data: Dataset, loss: Step, *, seed: int, checkpoint: Path
-) -> nn.Module:
+    build: Callable[[], Model], params: dict, data: Samples, loss: Step, *, seed: int, checkpoint: Path
+) -> Model:
     """What several runs build on, ready to rest: trained once on this machine, and kept as a checkpoint.
 
     Args:
@@ -318,7 +333,7 @@ def pretrained(
     return model.eval()
 
 
-def from_pretrained(build: Callable[[], nn.Module], trained: nn.Module, head: str = "classify") -> nn.Module:
+def from_pretrained(build: Callable[[], Model], trained: nn.Module, head: str = "classify") -> Model:
     """A model that begins with the weights of one trained on other classes, all but the head's.
 
     Raises:
@@ -352,7 +367,7 @@ def weights_fingerprint(model: nn.Module) -> str:
 
 
 def save_checkpoint(
-    path: str | Path, model: nn.Module, optimizer: Any = None, losses: list[float] = ()
+    path: str | Path, model: nn.Module, optimizer: Any = None, losses: Sequence[float] = ()
 ) -> None:
     """Weights, and what is needed to go on training, as one safetensors file, written whole."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}

@@ -58,12 +58,12 @@ def read_digits() -> tuple[np.ndarray, np.ndarray]:
     from skimage.transform import resize
     from sklearn.datasets import load_digits
 
-    data = load_digits()
-    order = np.random.default_rng(0).permutation(len(data.images))
-    small = data.images[order] / 16
-    ink = resize(small, (len(small), 20, 20), order=1)
+    pixels, target = map(np.asarray, load_digits(return_X_y=True))
+    order = np.random.default_rng(0).permutation(len(pixels))
+    small = pixels[order].reshape(-1, 8, 8) / 16
+    ink = np.asarray(resize(small, (len(small), 20, 20), order=1))
     images = np.pad((ink * 255).round().astype(np.uint8), ((0, 0), (4, 4), (4, 4)))
-    return images, data.target[order].astype(np.uint8)
+    return images, target[order].astype(np.uint8)
 
 
 def check(source: str, root: str | Path | None = None) -> str:
@@ -83,7 +83,7 @@ def ink_boxes(images: np.ndarray) -> np.ndarray:
     ink = images > 63
     sides = []
     for axis in (1, 2):  # columns, rows
-        line = ink.any(axis)
+        line = np.any(ink, axis)
         sides.append((line.argmax(1), line.shape[1] - line[:, ::-1].argmax(1)))
     (x0, x1), (y0, y1) = sides
     return np.stack([x0, y0, x1, y1], 1)

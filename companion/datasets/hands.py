@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from inspect import getsource
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -81,7 +81,7 @@ class Hands(Dataset):
         every: int = 1,
         at: str = "hands",
         limit: int = 4 << 30,
-        **drawn: object,
+        **drawn: Any,
     ) -> None:
         for name in ("mirror", "swap"):
             if drawn.get(name):
@@ -107,11 +107,11 @@ class Hands(Dataset):
         self.hands = min(2 * self.body.bodies, store.crops.shape[1])
         self.width, self.every = crop, every
         self.group = self.truth = None
-        if about:
+        if about and self.body.truth:
             groups = [about["groups"][n] for n in about["actions"]]
             self.group = torch.tensor([[a == b for b in groups] for a in groups])
             self.truth = [self.body.truth[i] for i in self.kept]
-            self.know()
+            self.know(self.truth)
         cut_from = [self.body.fingerprint, *self.names, str((crop, side, every, at))]
         cut_from.append(about["fingerprint"] if about else sources.data_fingerprint(source, root))
         self.key = store.key
@@ -143,7 +143,8 @@ class Hands(Dataset):
             net.to(device)
             try:
                 for part in self.crops.split(1000):
-                    rows.append(seen=net.see(part.to(device)).cpu().numpy())
+                    seen = net.see(part.to(device))  # pyright: ignore[reportCallIssue]: no tensor, a method
+                    rows.append(seen=seen.cpu().numpy())
             finally:
                 net.to(home)
             return {}
@@ -169,12 +170,12 @@ class Hands(Dataset):
         last = (self.body.lengths[self.kept[indices]] - 1) // self.every
         return (self.body.within(self.kept[indices]) / self.every).round().long().minimum(last[:, None])
 
-    def know(self) -> None:
+    def know(self, truths: list[dict]) -> None:
         """Of each cut: in which crops what decides is to be seen, whether it is of the action, and `away`."""
         self.holds = torch.zeros(len(self.centres), self.hands, dtype=torch.bool)
         self.during = torch.zeros(len(self.centres), dtype=torch.bool)
         self.away = torch.full((len(self.centres),), torch.nan)
-        for truth, at in zip(self.truth, self.first.tolist(), strict=True):
+        for truth, at in zip(truths, self.first.tolist(), strict=True):
             frames = torch.arange(0, len(truth["box"]), self.every)
             cuts = slice(at, at + len(frames))
             first, end = truth["frames"]
@@ -206,7 +207,7 @@ class Hands(Dataset):
         return pictures, hands, box.where(box.any(-1, keepdim=True), torch.nan)
 
     def __getitem__(self, index: int) -> Clips:
-        return Clips(*(field if field is None else field[0] for field in self.__getitems__([index])))
+        return Clips._make(field if field is None else field[0] for field in self.__getitems__([index]))
 
 
 class Store(NamedTuple):
@@ -261,7 +262,8 @@ def cuts(files: Sequence[Path], limit: int, **how: int | str) -> Store:
         return damaged
 
     file = cache.opened("crops", key, make, "pt")
-    return Store(*map(file.get_tensor, ("crops", "centres", "first")), file.metadata() or {}, key)
+    crops, centres, first = map(file.get_tensor, ("crops", "centres", "first"))
+    return Store(crops, centres, first, file.metadata() or {}, key)
 
 
 def crops_of(

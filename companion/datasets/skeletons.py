@@ -140,7 +140,7 @@ class Skeletons(Dataset):
         self.first = self.lengths.cumsum(0) - self.lengths
         paths = {path.stem: path for path in files} if about else {}
         self.truth = [simulated.truth(paths[name]) for name in self.names] if about else None
-        self.bodies = max(len(clip["joints"]) for clip in self.truth) if about else data.bodies
+        self.bodies = max(len(clip["joints"]) for clip in self.truth) if self.truth else data.bodies
         skeletons = np.concatenate([clip.skeleton[:, : self.bodies] for clip in clips])
         visible = np.concatenate([clip.visible[:, : self.bodies] for clip in clips])
         self.poses, self.seen = (torch.from_numpy(a[:, :, self.taken]) for a in (skeletons, visible))
@@ -207,4 +207,4 @@ class Skeletons(Dataset):
         return joints[..., self.taken], (within >= first) & (within < end)
 
     def __getitem__(self, index: int) -> Sequences:
-        return Sequences(*(field if field is None else field[0] for field in self.__getitems__([index])))
+        return Sequences._make(field if field is None else field[0] for field in self.__getitems__([index]))

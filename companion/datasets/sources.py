@@ -9,7 +9,7 @@ mnist       idx files
 import os
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,7 +82,7 @@ def data_fingerprint(source: str, root: str | Path | None = None) -> str:
         raise ValueError(f"unknown source {source!r}; choose one of {', '.join(SOURCES)}")
     beside, top = [], Path(root or os.environ.get("COMPANION_DATA", ""))
     if source == "digits":
-        top = Path(find_spec("sklearn").origin).parent
+        top = Path(str(distribution("scikit-learn").locate_file("sklearn")))
         files = [top / "datasets/data/digits.csv.gz"]
     elif source == "mnist":
         files = mnist.files(root)

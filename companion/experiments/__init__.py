@@ -96,7 +96,8 @@ def measure(run: Run, experiment: Experiment, out: str | Path | None = None) -> 
         return Done(record, model, losses, experiment)
     surroundings = records.surroundings()
     with device.main_process_first():  # it fills the cache
-        experiment.train(), experiment.test()
+        experiment.train()
+        experiment.test()
     model, losses = experiment.learn(run.seed, checkpoint)
     scores = experiment.evaluate(model, run.seed)
     if device.is_main_process:

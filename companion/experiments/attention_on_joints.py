@@ -3,6 +3,9 @@
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from companion import presets, records
 from companion.datasets.skeletons import Skeletons
@@ -30,7 +33,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
             )
         before = simulated(Release(**params["before"]["release"]), "simulated", None)
 
-    def side(source: str, split: str, place: Place, **options: object) -> Skeletons:
+    def side(source: str, split: str, place: Place, **options: Any) -> Skeletons:
         protocol, fold = (run.protocol, run.fold) if source == run.source else ("cross_subject", 0)
         return Skeletons(source, split, protocol, fold, run.seed, place.root(), **params["data"], **options)
 
@@ -41,7 +44,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         return partial(skeleton_baselines.build, variant, data.tree, **sizes, **params.get("model", {}))
 
     @cache
-    def first() -> object:
+    def first(before: Place) -> nn.Module:
         other = side("simulated", "train", before, layout=run.source)
         kept = records.checkpoint(replace(run, fold=0), params["before"], before.data(), presets.code(run))
         return pretrained(
@@ -50,14 +53,14 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
 
     def ready() -> Skeletons:
         if before:
-            first()
+            first(before)
         return train()
 
     return Experiment(
         data=lambda: place.data() | ({"before": before.data()["simulated"]} if before else {}),
         train=ready,
         test=cache(lambda: side(run.source, "test", place)),
-        build=lambda: from_pretrained(model(train()), first()) if before else model(train())(),
+        build=lambda: from_pretrained(model(train()), first(before)) if before else model(train())(),
         params=params,
         loss=sta_lstm.objective,
         score=joints.scores,

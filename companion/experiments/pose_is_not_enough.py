@@ -1,8 +1,12 @@
 """What the pose tells, and what one look at the hands adds (chapter 08)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+
+from jaxtyping import Bool
+from torch import Tensor
 
 from companion import presets, records
 from companion.datasets.hands import Hands
@@ -31,7 +35,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
     params, place = asked(params, run.seed, run.source, root)
     side = cache(partial(clips, run, params, root))
     kind, _, order = run.variant.partition("-")
-    before = params.get("before") if kind != "pose" else None
+    before = params.get("before", {}) if kind != "pose" else {}
 
     def crops(classes: int) -> hand_attention.Crops:
         return hand_attention.Crops(side("train").crops.shape[-1], classes)
@@ -41,7 +45,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         return learned_crops(run, before, side("train"), partial(crops, before["classes"]), data())
 
     def data() -> dict[str, str]:
-        return place.data() | weights(before or {})
+        return place.data() | weights(before)
 
     def ready() -> Hands:
         if before:
@@ -74,11 +78,11 @@ def clips(run: Run, params: dict, root: str | Path | None, split: str) -> Hands:
     return Hands(*sizes, **params["data"])
 
 
-def groups(data: Hands) -> dict[str, object]:
+def groups(data: Hands) -> dict[str, Bool[Tensor, " C"]]:
     """Which classes each group of a simulated release has; none of a real one."""
-    return {
-        clip["group"]: data.group[label] for clip, label in zip(data.truth or [], data.label, strict=False)
-    }
+    if data.truth is None or data.group is None:
+        return {}
+    return {clip["group"]: data.group[label] for clip, label in zip(data.truth, data.label, strict=True)}
 
 
 def weights(params: dict) -> dict[str, str]:
@@ -97,7 +101,9 @@ def weights(params: dict) -> dict[str, str]:
     return {"weights": fingerprint(path.read_bytes())}
 
 
-def learned_crops(run: Run, params: dict, train: Hands, build: partial, data: dict) -> hand_attention.Crops:
+def learned_crops(
+    run: Run, params: dict, train: Hands, build: Callable[[], hand_attention.Crops], data: dict
+) -> hand_attention.Crops:
     """A network that has seen crops: from a file of weights, or trained once for all variants of a run."""
     kept = records.checkpoint(replace(run, variant="crops-first"), params, data, presets.code(run))
     model = pretrained(build, params, train, hand_attention.objective, seed=run.seed, checkpoint=kept)

@@ -87,8 +87,16 @@ def find(root: str | Path | None, folder: str, pattern: str) -> list[Path]:
     return files
 
 
-def make(path: Path, skeleton: np.ndarray, visible: np.ndarray, *about: int | str | None) -> Clip:
-    """A clip in which what was not seen is zero; `about` is label, subject, camera and name.
+def make(
+    path: Path,
+    skeleton: np.ndarray,
+    visible: np.ndarray,
+    label: int,
+    subject: int | None,
+    camera: int,
+    name: str,
+) -> Clip:
+    """A clip in which what was not seen is zero.
 
     Raises:
         DamagedClip: a coordinate is too large for metres, or no joint is seen in any frame.
@@ -99,7 +107,7 @@ def make(path: Path, skeleton: np.ndarray, visible: np.ndarray, *about: int | st
         raise DamagedClip(f"{path}: a coordinate is no number of metres; download it again")
     if not visible.any():
         raise DamagedClip(f"{path}: nobody is seen in any of {len(visible)} frames; leave it out")
-    return Clip(metres, visible, *about)
+    return Clip(metres, visible, label, subject, camera, name)
 
 
 def read_all(files: Iterable[Path], parse: Callable[[Path], Clip]) -> Iterator[Clip | DamagedClip]:

@@ -238,7 +238,7 @@ def choose(
     As the authors advise (README of shahroudy/NTURGB-D): motion is the variance over time, summed over
     joints and coordinates; a body that is wider than tall is furniture, unless it is the only one.
     """
-    seen = visible.any(-1)
+    seen = np.any(visible, -1)
     motion, upright = [], []
     for n in range(skeleton.shape[1]):
         poses = skeleton[seen[:, n], n]

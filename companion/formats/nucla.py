@@ -57,7 +57,7 @@ def parse(path: Path) -> Clip:
         raise DamagedClip(
             f"{path}, line 1: label {label!r} does not go with action {action}; download it again"
         )
-    visible = skeleton.any(-1)
+    visible = np.any(skeleton, -1)
     return make(path, skeleton[:, None], visible[:, None], label - 1, subject, view, named.group())
 
 

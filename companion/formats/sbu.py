@@ -65,7 +65,7 @@ def parse(path: Path) -> Clip:
     normal = np.array(rows)[:, 1:].reshape(len(rows), 2, len(TREE), 3)
     x, y, z = np.moveaxis(normal, -1, 0)
     metres = np.stack([1280 - 2560 * x, 960 - 1920 * y, z * 10000 / 7.8125], -1) / 1000
-    visible = normal.any(-1)
+    visible = np.any(normal, -1)
     return make(
         path, metres, visible, int(action) - 1, None, SETS.index(pair) + 1, f"{pair}-{action}-{number}"
     )

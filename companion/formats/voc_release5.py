@@ -98,6 +98,9 @@ def component(model: dict[str, Any], number: int) -> dict[str, Tensor | float | 
 
     rule = listed(model["rules"][0])[number]
     (root, _), *parts = (filtered(symbol) for symbol in rule["rhs"].ravel().astype(int).tolist())
+    bends = [bend for _, bend in parts if bend is not None]
+    if len(bends) < len(parts):
+        raise ValueError("a part has no deformation")
     anchors = [anchor.ravel()[:2] for anchor in rule["anchor"][1 : 1 + len(parts)]]
     regressions = listed(model.get("bboxpred", []))
     boxes = [regressions[number][side].ravel() for side in ("x1", "y1", "x2", "y2")] if regressions else None
@@ -107,7 +110,7 @@ def component(model: dict[str, Any], number: int) -> dict[str, Tensor | float | 
         if parts
         else root.new_zeros(0, len(root), 1, 1),
         "anchors": torch.from_numpy(np.reshape(anchors, (-1, 2)).astype(np.int64)),
-        "deformation": torch.stack([bend for _, bend in parts]) if parts else root.new_zeros(0, 4),
+        "deformation": torch.stack(bends) if parts else root.new_zeros(0, 4),
         "bias": BIAS * block(rule["offset"]["blocklabel"]).item(),
         "prior": block(rule["loc"]["blocklabel"]).flatten(),
         "boxes": torch.from_numpy(np.stack(boxes).astype(np.float32)) if boxes else None,

@@ -37,7 +37,7 @@ from companion.models import ram
 from companion.ops.crop import Retina, windows
 from companion.player import AttentionPlayer
 
-pd.set_option("display.max_colwidth", 80)
+pd.set_option("display.max_colwidth", 200)
 
 # %% [markdown]
 # ## The idea
@@ -189,8 +189,7 @@ figures.by_glimpses(
 # Test error on MNIST in percent, beside what this code measured on the same task (profile `paper`, one reading).
 
 # %%
-rows = tables.build()["ram"]
-rows[["method", "protocol", "published", "reproduced", "sd", "n"]].astype(object).fillna("")
+tables.printed(tables.build()["ram"]).set_index("method")
 
 # %% [markdown]
 # The arXiv version is compared because its numbers could be verified. All later reproductions are below its cluttered

@@ -36,7 +36,7 @@ from companion import experiments, figures, tables
 from companion.models import skeleton_baselines, sta_lstm
 from companion.player import AttentionPlayer
 
-pd.set_option("display.max_colwidth", 80)
+pd.set_option("display.max_colwidth", 200)
 
 # %% [markdown]
 # ## The idea
@@ -175,8 +175,7 @@ print("at least 40 points above chance:", bool((numbers.accuracy >= chance + 40)
 
 # %%
 rows = pd.concat(tables.build()[table] for table in ("sbu", "nucla"))
-rows = rows[rows.reproduced.notna()]
-rows[["method", "protocol", "published", "reproduced", "sd", "n"]].astype(object).fillna("")
+tables.printed(rows[rows.reproduced.notna()]).set_index("method")
 
 # %% [markdown]
 # ## What each part of the attention brings
@@ -189,7 +188,7 @@ rows[["method", "protocol", "published", "reproduced", "sd", "n"]].astype(object
 ablation = tables.measured().set_index("notebook").loc[name]
 ablation = ablation[(ablation.metric == "accuracy") & ablation.source.isin(["sbu", "simulated"])]
 ablation = ablation[ablation.variant.isin(skeleton_baselines.ATTENDING)]
-ablation.set_index(["source", "variant"])[["mean", "sd", "n"]]
+ablation.set_index(["source", "precision", "variant"])[["mean", "sd", "n", "caveat"]].fillna("")
 
 # %% [markdown]
 # ## Claims

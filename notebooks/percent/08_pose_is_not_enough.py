@@ -32,7 +32,7 @@ from IPython.display import display
 from companion import experiments, figures, tables
 from companion.experiments.pose_is_not_enough import clips, groups
 
-pd.set_option("display.max_colwidth", 90)
+pd.set_option("display.max_colwidth", 200)
 
 # %% [markdown]
 # ## The data

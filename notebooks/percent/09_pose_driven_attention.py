@@ -37,7 +37,7 @@ from companion.experiments.pose_is_not_enough import clips, groups
 from companion.models import hand_attention
 from companion.player import AttentionPlayer
 
-pd.set_option("display.max_colwidth", 90)
+pd.set_option("display.max_colwidth", 200)
 
 # %% [markdown]
 # ## The idea
@@ -166,9 +166,8 @@ runs.pivot_table(index=["protocol", "variant"], columns="metric", values=["mean"
 every = pd.concat([tables.build()[table] for table in ("ntu_hands", "sbu", "msr_daily")])
 ours = every[every.method.str.startswith("Ours")]
 needs = (ours.dataset == "SBU Kinect Interaction").map({True: "the dataset's videos", False: "the dataset"})
-ours = ours.assign(needs=needs.where(ours.reproduced.isna(), ""))
-shown = ["dataset", "protocol", "method", "published", "reproduced", "sd", "n", "needs"]
-ours[shown].astype(object).fillna("")
+ours = tables.printed(ours).assign(needs=needs.where(ours.reproduced.isna(), ""))
+ours.set_index("method")
 
 # %% [markdown]
 # ## Transfer learning
@@ -180,7 +179,7 @@ ours[shown].astype(object).fillna("")
 
 # %%
 sbu = measured[(measured.source == "sbu") & (measured.metric == "accuracy")].set_index("variant")
-sbu[sbu.index.str.startswith("pose-convnet")][["mean", "sd", "n"]]
+sbu[sbu.index.str.startswith("pose-convnet")][["precision", "mean", "sd", "n", "caveat"]].fillna("")
 
 # %% [markdown]
 # ## Claims
