@@ -20,7 +20,7 @@
 # %% tags=["parameters"]
 source = "scenes"  # drawn here
 root = None  # the folder that contains dpm_voc_release5/, for the last section; None: without it
-profile = "quick"  # "quick" or "full": the numbers of companion/experiments/deformable_part_models.yaml
+profile = "quick"  # "quick" or "full": see companion/experiments/deformable_part_models.yaml
 variant = None  # None: all of the profile, or "free", "anywhere", "rigid" or "off"
 seed = 0
 out = None  # folder of the records; None: results/quick/runs, or results/runs for "full"

@@ -21,7 +21,7 @@
 # %% tags=["parameters"]
 source = "digits"  # "digits" (embedded) or "mnist"
 root = None  # the folder that contains MNIST/raw; None: $COMPANION_DATA
-profile = "quick"  # "quick", "full" or "paper": the numbers of companion/experiments/hard_attention.yaml
+profile = "quick"  # "quick", "full" or "paper": see companion/experiments/hard_attention.yaml
 protocol = None  # None: all of the profile, or one such as "cluttered-60"
 variant = None  # None: all of the profile, or one such as "ram-6", "random-6", "soft-6", "fc-256", "conv"
 seed = 0

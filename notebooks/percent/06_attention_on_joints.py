@@ -20,7 +20,7 @@
 # %% tags=["parameters"]
 source = "simulated"  # "simulated" (made here), "sbu", "nucla", "ntu" or "msr_daily"
 root = None  # the folder that contains the dataset's folder; None: $COMPANION_DATA
-profile = "quick"  # "quick", "full" or "paper": the numbers of companion/experiments/attention_on_joints.yaml
+profile = "quick"  # "quick", "full" or "paper": see companion/experiments/attention_on_joints.yaml
 protocol = None  # None: all of the profile, or one such as "five_folds", "V12_3", "cross_subject"
 variant = None  # None: all of the profile, or one such as "sta-lstm", "lstm", "hbrnn", "sgn"
 fold = None  # None: all of the protocol

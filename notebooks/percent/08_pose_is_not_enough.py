@@ -18,7 +18,7 @@
 # %% tags=["parameters"]
 source = "simulated"  # "simulated" (made here) or "ntu"
 root = None  # the folder that contains ntu/; None: a release made here, or $COMPANION_DATA for "ntu"
-profile = "quick"  # "quick" or "full": the numbers of companion/experiments/pose_is_not_enough.yaml
+profile = "quick"  # "quick" or "full": see companion/experiments/pose_is_not_enough.yaml
 protocol = None  # None: all of the profile, or "cross_subject" or "cross_view"
 variant = None  # None: all of the profile, or "pose-tour", "crops", ...
 seed = 0

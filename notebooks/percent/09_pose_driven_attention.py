@@ -21,7 +21,7 @@
 # %% tags=["parameters"]
 source = "simulated"  # "simulated" (made here) or "ntu"
 root = None  # the folder that contains ntu/; None: a release made here, or $COMPANION_DATA for "ntu"
-profile = "quick"  # "quick", "full" or "paper": the numbers of companion/experiments/pose_driven_attention.yaml
+profile = "quick"  # "quick", "full" or "paper": see companion/experiments/pose_driven_attention.yaml
 protocol = None  # None: all of the profile, or "cross_subject" or "cross_view"
 variant = None  # None: all of the profile, or one such as "hands", "sum", "spatial", "sta-hands"
 seed = 0
