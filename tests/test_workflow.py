@@ -314,6 +314,14 @@ def test_unknown_words_are_refused(house):
         assert process.returncode == 1
 
 
+@pytest.mark.parametrize("place", ["slurm", "trial"])
+def test_slurm_that_is_not_installed_is_one_sentence(place, monkeypatch):
+    monkeypatch.setattr(batch.shutil, "which", lambda name: None)
+    monkeypatch.setattr(batch, "lock", lambda: pytest.fail("went on"))
+    with pytest.raises(SystemExit, match=f"^ON={place} needs sbatch and snakemake's SLURM plugin"):
+        batch.main("quick", place)
+
+
 FULL = """
 notebook: 05_hard_attention
 params: [model, fit]

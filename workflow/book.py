@@ -6,10 +6,12 @@ cancels its SLURM jobs, so that whatever is killed, nothing goes on behind the l
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
 import uuid
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
@@ -71,14 +73,19 @@ def main(profile: str = "quick", place: str = "local") -> int:
         sys.exit(f"unknown PROFILE {profile!r}; choose one of {', '.join(PROFILES)}")
     if place not in PLACES:
         sys.exit(f"unknown ON {place!r}; choose one of {', '.join(PLACES)}")
+    settings = yaml.safe_load((HERE / "profiles" / place / "config.yaml").read_text())
+    on_slurm = settings.get("executor") == "slurm"
+    if on_slurm and not (shutil.which("sbatch") and find_spec("snakemake_executor_plugin_slurm")):
+        sys.exit(
+            f"ON={place} needs sbatch and snakemake's SLURM plugin; workflow/README.md says how to get both."
+        )
     find_data()
     held, start = lock(), time.time()
     call = ["--snakefile", str(HERE / "Snakefile"), "--profile", str(HERE / "profiles" / place)]
     call += ["--logger", "book"]
     if profile != "quick":  # only jobs whose records do not stand are named: an old stamp says nothing
         call += ["--forcerun", "notebook"]
-    guarded = None
-    if yaml.safe_load((HERE / "profiles" / place / "config.yaml").read_text()).get("executor") == "slurm":
+    if on_slurm:
         name = f"companion-{uuid.uuid4().hex}"
         guarded = guard(name, held)
         call += ["--slurm-jobname-prefix", name]
@@ -99,7 +106,7 @@ def main(profile: str = "quick", place: str = "local") -> int:
     status |= subprocess.run([sys.executable, "-m", "companion", "tables", "--show"], cwd=ROOT).returncode
     print("\nNext: `make lab`, and open notebooks/00_the_lecture.ipynb.", end=" ")
     print("Your executed notebooks are in results/quick/notebooks.")
-    if guarded:
+    if on_slurm:
         guarded.communicate()
     held.close()
     return status
