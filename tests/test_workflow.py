@@ -1,5 +1,6 @@
 """The batch, on notebooks of a few lines in a house of its own: what fails, is killed, runs again."""
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,8 @@ import psutil
 import pytest
 
 from companion import experiments, presets, records
+from companion.experiments import releases
+from companion.simulator import release
 
 HOUSE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(HOUSE / "workflow"))
@@ -375,6 +378,16 @@ def test_a_seed_beyond_all_variants_is_no_job():
     """Five seeds of SBU's headline contrast are asked for, three of N-UCLA's variants, one of some."""
     seeds = [(job.source, job.seed) for job in jobs("paper") if job.notebook == "06_attention_on_joints"]
     assert seeds == [("sbu", seed) for seed in range(5)] + [("nucla", seed) for seed in range(3)]
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_job_simulates_the_release_that_its_runs_read(seed, monkeypatch):
+    """Of its own seed, by the fingerprint that the records keep."""
+    params = {"release": {"subjects": 2, "groups": ["motion"], "height": 0}}
+    monkeypatch.setattr(Job, "plan", lambda job: {"a run": params})
+    (text,) = Job("08_pose_is_not_enough", "simulated", "full", seed).releases().values()
+    _, place = releases.asked(params, seed, "simulated", None)
+    assert place.data() == {"simulated": release.key(release.Release(**json.loads(text)))}
 
 
 def test_notebooks_share_their_release():
