@@ -114,12 +114,11 @@ def test_the_thing_pointed_at_is_within_half_a_metre_beyond_the_hand():
 def ray_hits(shape, x, y):
     """Depth at which the ray (x, y, 1) meets a capsule: the obvious version, by small steps."""
     a, b = shape.place[0, :3].astype(float), shape.place[0, 3:6].astype(float)
-    for t in np.arange(0.5, 4, 0.001):
-        p = t * np.array([x, y, 1.0])
-        along = np.clip((p - a) @ (b - a) / max((b - a) @ (b - a), 1e-12), 0, 1)
-        if np.linalg.norm(p - a - along * (b - a)) <= shape.radius[0]:
-            return t
-    return np.inf
+    t = np.arange(0.5, 4, 0.001)
+    p = t[:, None] * [x, y, 1.0]
+    along = np.clip((p - a) @ (b - a) / max((b - a) @ (b - a), 1e-12), 0, 1)[:, None]
+    inside = np.linalg.norm(p - a - along * (b - a), axis=-1) <= shape.radius[0]
+    return t[inside.argmax()] if inside.any() else np.inf
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -19,10 +19,10 @@ LARGE = Release(groups=("motion",), subjects=40, repetitions=50, cameras=1, fram
 
 SCRIPT = """
 import sys
-from companion.datasets.skeletons import Skeletons
 from companion.simulator import release
 
 made = release.simulate(sys.argv[1], release.Release({words}), processes=2)
+from companion.datasets.skeletons import Skeletons
 print(len(Skeletons("simulated", "train", "cross_subject", root=made)))
 """
 

@@ -62,9 +62,9 @@ def test_the_readme_shows_the_slide_map_and_what_is_reproduced():
     assert page == tables.readme(page), "run `companion tables`"
 
 
-def test_a_readme_without_its_marks_is_refused():
+def test_a_readme_without_its_marks_is_refused(results):
     with pytest.raises(ValueError, match="README.md must hold the lines <!-- slide map -->"):
-        tables.readme("# A page")
+        tables.readme("# A page", results)
 
 
 def test_folds_are_averaged_inside_a_seed_then_seeds(results):

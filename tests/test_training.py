@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from typer.testing import CliRunner
 
 from companion import presets, records, training
+from companion.__main__ import app
 from companion.datasets.digits import Digits
 from companion.models import ram
 
@@ -139,42 +141,41 @@ def test_evaluate_gives_one_row_a_sample():
 
 
 SCRIPT = """
-import torch
+import torch._dynamo
+from accelerate import debug_launcher
 from companion import training
 from companion.datasets.digits import Digits
 from companion.metrics import glimpses
 from companion.models import ram
 torch.set_num_threads(1)
-training.seed_everything(0)
-model = ram.FullyConnected(28, 32)
-losses = training.fit(model, Digits("digits", "validation"), ram.objective, epochs=2, lr=1e-2, batch_size=50)
-small = Digits("digits", "validation")
-small.images, small.labels, small.boxes = small.images[:5], small.labels[:5], small.boxes[:5]
-losses += training.fit(ram.FullyConnected(28, 32), small, ram.objective, epochs=2, lr=1e-2, batch_size=50)
-rows = training.evaluate(model, Digits("digits", "test"), glimpses.scores, batch_size=60)
-if training.accelerator().is_main_process:
-    print(training.accelerator().num_processes, len(rows["error"]), *losses, *rows["error"])
+data, small, test = (Digits("digits", split) for split in ("validation", "validation", "test"))
+def train():
+    training.seed_everything(0)
+    model = ram.FullyConnected(28, 32)
+    losses = training.fit(model, data, ram.objective, epochs=2, lr=1e-2, batch_size=50)
+    small.images, small.labels, small.boxes = small.images[:5], small.labels[:5], small.boxes[:5]
+    losses += training.fit(ram.FullyConnected(28, 32), small, ram.objective, epochs=2, lr=1e-2, batch_size=50)
+    rows = training.evaluate(model, test, glimpses.scores, batch_size=60)
+    if training.accelerator().is_main_process:
+        print(training.accelerator().num_processes, len(rows["error"]), *losses, *rows["error"], flush=True)
+for processes in (3, 8):
+    debug_launcher(train, num_processes=processes)  # by fork: what stands above is imported once
+train()
 """
 
 
-def launch(processes: int, *words: str, **env: str) -> str:
-    """What so many processes on the CPU print, started as README says."""
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_machines", "1"]
-    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--num_processes", str(processes)]
-    command += ["--multi_gpu"] if processes > 1 else ["--cpu"]
-    env = os.environ | {"ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"} | env
-    done = subprocess.run([*command, *words], capture_output=True, text=True, env=env, cwd=HOUSE)
+def printed(*command: str) -> str:
+    """What a Python on the CPU prints."""
+    env = os.environ | {"ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=env, cwd=HOUSE)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
 
-def test_three_and_eight_processes_train_as_one(tmp_path):
+def test_three_and_eight_processes_train_as_one():
     """The same losses up to rounding, of batches that neither number divides and of five samples."""
-    script = tmp_path / "train.py"
-    script.write_text(SCRIPT)
-    one, three, eight = (
-        [float(word) for word in launch(n, str(script)).splitlines()[-1].split()] for n in (1, 3, 8)
-    )
+    lines = printed("-c", SCRIPT).splitlines()
+    three, eight, one = ([float(word) for word in line.split()] for line in lines)
     assert [numbers[0] for numbers in (one, three, eight)] == [1, 3, 8]
     assert one[1] == 500 and len(one) == 2 + 4 + 500
     for several in (three, eight):
@@ -182,14 +183,17 @@ def test_three_and_eight_processes_train_as_one(tmp_path):
         assert np.mean(np.array(several[6:]) != one[6:]) <= 0.01
 
 
-def test_a_chapter_is_trained_by_three_processes_as_by_one(tmp_path):
+def test_a_chapter_is_trained_by_three_processes_as_by_one(tmp_path, monkeypatch):
     """One record, written by the main process, within the tolerance."""
-    words = ["-m", "companion", "train", "hard_attention", "--protocol", "centred-28", "--variant", "fc-16"]
+    words = ["train", "hard_attention", "--protocol", "centred-28", "--variant", "fc-16"]
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]  # as README says
+    launch += ["--num_processes", "3", "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "companion"]
     found = {}
     for n in (1, 3):
-        out = tmp_path / f"runs{n}"
-        said = launch(n, *words, "--out", str(out), COMPANION_OUT=str(tmp_path / f"scratch{n}"))
-        (path,) = out.rglob("*.json")
+        monkeypatch.setenv("COMPANION_OUT", str(tmp_path / f"scratch{n}"))
+        own = [*words, "--out", str(tmp_path / f"runs{n}")]
+        said = printed(*launch, *own) if n > 1 else CliRunner().invoke(app, own).output
+        (path,) = (tmp_path / f"runs{n}").rglob("*.json")
         assert said.count(str(path)) == 1
         found[n] = records.read(path)
         assert found[n]["provenance"]["processes"] == n
