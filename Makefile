@@ -1,9 +1,10 @@
-# make book [PROFILE=quick|full|paper] [ROOT=folder of the datasets] [ON=local|slurm]
+# make book [PROFILE=quick|full|paper] [ROOT=folder of the datasets] [ON=local|slurm|trial] (workflow/README.md)
 PROFILE ?= quick
 ON ?= local
 BIN := .venv/bin
 ifdef ROOT
-export COMPANION_DATA := $(shell realpath -m "$(ROOT)")
+book: export COMPANION_DATA := $(value ROOT)
+unexport ROOT
 endif
 
 .PHONY: book test lab bench tables notebooks

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,9 @@ NUMBER = re.compile(r"(?<![\w.-])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")  # but the 6
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Neither read nor overwrite what `make book` left behind: a run under test is a fresh run."""
+    """Neither read nor overwrite what `make book` left behind; as many threads as the stored outputs."""
+    stored = json.loads((Path(__file__).parent / "notebooks/00_the_lecture.ipynb").read_text())
+    os.environ["OMP_NUM_THREADS"] = str(stored["metadata"]["companion"]["threads"])
     folder = tempfile.TemporaryDirectory(prefix="companion-")
     os.environ["COMPANION_OUT"] = folder.name
     config.add_cleanup(folder.cleanup)

@@ -136,6 +136,17 @@ def numbers(preset: dict, variant: str, where: str) -> tuple[dict, int, int | No
     return params, own.get("folds", 1), own.get("seeds")
 
 
+def seeds(chapter: str, source: str, profile: str) -> int | float:
+    """With how many seeds the variants of a source are run at most."""
+    protocols = load(chapter)["presets"][profile][source]
+    every = [
+        numbers(preset, variant, protocol)[2]
+        for protocol, preset in protocols.items()
+        for variant in variants(preset, protocol)
+    ]
+    return max(float("inf") if number is None else number for number in every)
+
+
 def preset(run: Run) -> tuple[dict, int, int | None, str] | None:
     """What a run's preset says now: params, folds, seeds and where it was chosen; None if there is none.
 

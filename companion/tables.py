@@ -49,7 +49,12 @@ CLAIMS = (
     "claim notebook source profile protocol rule effect low high unit_low unit_high n units least matters"
     " verdict kind control by_construction old"
 ).split()
-CLAIM_COLUMNS = "claim source protocol rule effect low high unit_low unit_high n units verdict kind".split()
+HEADS = {  # of claims, for readers
+    "claim": "claim", "source": "data", "protocol": "protocol", "effect": "effect", "low": "low, seeds",
+    "high": "high, seeds", "unit_low": "low, test set", "unit_high": "high, test set", "least": "threshold",
+    "matters": "would matter", "n": "seeds", "units": "units", "rule": "rule", "kind": "kind",
+    "verdict": "verdict",
+}  # fmt: skip
 NAME = "notebook source profile protocol variant".split()  # of a record, but for fold and seed
 
 
@@ -394,6 +399,12 @@ def printed(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def printed_claims(claims: pd.DataFrame) -> pd.DataFrame:
+    """Claims with heads and numbers for readers."""
+    shown = claims[[*HEADS]].rename(columns=HEADS).set_index("claim")
+    return shown.round(1).astype(object).where(shown.notna(), "")
+
+
 def show(results: str | Path = RESULTS) -> str:
     """For a terminal: how much of the published tables is reproduced, those rows, and the claims."""
     built = build(results)
@@ -408,8 +419,8 @@ def show(results: str | Path = RESULTS) -> str:
         lines += ["", beside.to_string(index=False)]
     tested = built["claims"][~built["claims"]["verdict"].str.startswith("incomplete: 0 of")]
     if len(tested):
-        shown = tested[["notebook", *CLAIM_COLUMNS]].drop(columns="rule")
-        lines += ["", shown.to_string(index=False, na_rep="", float_format="%.2f")]
+        shown = printed_claims(tested).drop(columns="rule")
+        lines += ["", shown.to_string()]
         lines += ["", statements.together(built["claims"]["kind"].tolist())]
     return "\n".join(lines)
 

@@ -117,6 +117,31 @@ def test_a_file_that_is_still_compressed_is_named(tmp_path):
         parse(path)
 
 
+def idx(path: Path, array: np.ndarray) -> None:
+    """A file in MNIST's format: magic number, sizes and bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sizes = np.array([0x800 + array.ndim, *array.shape], ">i4")
+    path.write_bytes(sizes.tobytes() + array.tobytes())
+
+
+def test_mnist_is_split_as_in_the_paper(tmp_path):
+    """50,000 of the training files train, their last 10,000 validate; each image holds file and number."""
+    for file, (name, count) in enumerate({"train": 60_000, "t10k": 10_000}.items()):
+        images = np.zeros((count, 28, 28), np.uint8)
+        images[:, 0, 0], images[:, 14, :2] = file, np.arange(count, dtype=">u2").view(np.uint8).reshape(-1, 2)
+        idx(tmp_path / f"MNIST/raw/{name}-images-idx3-ubyte", images)
+        idx(tmp_path / f"MNIST/raw/{name}-labels-idx1-ubyte", np.full(count, file, np.uint8))
+    for split, file, numbers in (
+        ("train", 0, range(50_000)),
+        ("validation", 0, range(50_000, 60_000)),
+        ("test", 1, range(10_000)),
+    ):
+        data = Digits("mnist", split, root=tmp_path)
+        assert (data.images[:, 0, 0] == file).all() and (data.labels == file).all()
+        found = data.images[:, 14, :2].astype(int) @ [256, 1]
+        assert found.tolist() == list(numbers) == [int(unit) for unit in data.units], split
+
+
 @needs_mnist
 def test_mnist_is_whole_and_a_truncated_copy_is_refused(tmp_path):
     data = Digits("mnist", "test", root=ROOT)

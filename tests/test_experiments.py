@@ -6,12 +6,16 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
+from test_skeleton_datasets import sbu_text
 from typer.testing import CliRunner
 
 from companion import experiments, presets, records, training
 from companion.__main__ import app
 from companion.datasets.digits import Digits
 from companion.models import ram
+from companion.simulator import release
+from companion.simulator.release import Release
 
 RUN = records.Run("05_hard_attention", "digits", "quick", "centred-28", "fc-16")
 PARAMS = {"model": {"side": 8, "scales": 1}, "fit": {"epochs": 2, "lr": 1e-2, "batch_size": 50}}
@@ -77,6 +81,54 @@ def test_the_test_set_is_scored_and_not_the_training_set(out):
     each = records.unpack(record["units"]["error"])
     assert each.mean() == pytest.approx(record["metrics"]["error"])
     assert record["counts"]["error"][0] == (each == 100).sum()
+
+
+def test_all_seeds_read_one_test_set_and_train_on_canvases_of_their_own():
+    some = [experiments.prepare(replace(RUN, protocol="cluttered-60", seed=n), PARAMS) for n in (0, 1)]
+    train, test = (
+        [side().__getitems__([0, 9]).image for side in sides]
+        for sides in ([one.train for one in some], [one.test for one in some])
+    )
+    assert torch.equal(*test) and not torch.equal(*train)
+
+
+SMALL = {"groups": ("motion", "chest"), "subjects": 3, "cameras": 1, "frames": 8, "height": 32}
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    return release.simulate(tmp_path_factory.mktemp("people"), Release(**SMALL), processes=1)
+
+
+@pytest.mark.parametrize(
+    "notebook, variant, parts",
+    [
+        ("06_attention_on_joints", "lstm", {}),
+        ("08_pose_is_not_enough", "pose-tour", {}),
+        ("08_pose_is_not_enough", "crops", {}),
+        ("09_pose_driven_attention", "hands", {"pose": {}, "crops": {}}),
+    ],
+)
+def test_who_is_tested_does_not_train(notebook, variant, parts, people):
+    """NTU's third subject is tested, the first two train."""
+    run = records.Run(notebook, "simulated", "quick", "cross_subject", variant)
+    params = {"release": SMALL, "data": {"frames": 6}, "fit": {}} | parts
+    experiment = experiments.prepare(run, params, people)
+    subjects = [{name[9:12] for name in side().names} for side in (experiment.train, experiment.test)]
+    assert subjects == [{"001", "002"}, {"003"}]
+
+
+def test_each_fold_of_a_run_tests_its_own_clips(tmp_path):
+    sets = ("s01s02", "s02s03", "s01s03", "s02s01", "s04s02")  # one of each fold of SBU
+    for length, name in enumerate(sets, 1):
+        path = tmp_path / "sbu" / name / "01/001/skeleton_pos.txt"
+        path.parent.mkdir(parents=True)
+        path.write_text(sbu_text(length))
+    for fold, name in enumerate(sets):
+        run = records.Run("06_attention_on_joints", "sbu", "quick", "five_folds", "lstm", fold)
+        experiment = experiments.prepare(run, {"data": {}, "fit": {}}, tmp_path)
+        assert experiment.test().names == [f"{name}-01-001"]
+        assert len(experiment.train()) == 4
 
 
 def test_other_params_data_or_code_are_made_again(out, trained, monkeypatch):

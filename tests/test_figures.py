@@ -175,8 +175,14 @@ CLAIMS = pd.DataFrame(
         "unit_low": [29.0, -2.0, np.nan, 1.0, np.nan],
         "unit_high": [35.0, 4.0, np.nan, 3.0, np.nan],
         "least": [0.0, 5.0, 0.0, 0.0, 0.0],
-        "verdict": ["holds", "fails", "untested", "holds", "incomplete"],
-        "kind": ["", "control", "", "by construction", ""],
+        "verdict": [
+            "holds",
+            "fails over seeds",
+            "holds over seeds; test set not yet",
+            "holds",
+            "incomplete: 2 of 5 seeds",
+        ],
+        "kind": ["claim", "control", "claim", "by construction", "claim"],
     }
 )
 
@@ -188,18 +194,19 @@ def test_a_forest_shows_intervals_verdicts_and_the_line_that_decides(drawn):
     assert marks(axes)[:4] == [
         ("o", 32.0, colours["holds"], True),
         ("s", 0.8, colours["fails"], True),
-        ("o", 1.4, colours["untested"], False),
+        ("o", 1.4, colours["holds over seeds"], False),
         ("o", 2.0, results.BY_CONSTRUCTION, True),
     ]
     spans = [tuple(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
     assert spans[:6] == [(0, 0), (31.0, 33.1), (29.0, 35.0), (5, 5), (-1.8, 3.5), (-2.0, 4.0)]
     right = [tick.get_text() for tick in axes.child_axes[0].get_yticklabels()]
     assert right[0] == "holds\n32.0 [31.0, 33.1], line at 0"
-    assert right[1].startswith("fails, control\n") and right[1].endswith("line at 5")
-    assert right[4] == "incomplete\nline at 0"
+    assert right[1].startswith("fails over seeds; control\n") and right[1].endswith("line at 5")
+    assert right[4] == "incomplete: 2 of 5 seeds\nline at 0"
     legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
-    assert legend[:6] == [*colours, "by construction", "control, expected to fail"]
-    assert "pose alone: holds, by construction, 2.0 [1.3, 2.7], line at 0" in shown.alt
+    shown_there = ["holds over seeds", "holds", "fails", "incomplete"]
+    assert legend[:6] == [*shown_there, "by construction", "control, expected to fail"]
+    assert "pose alone: holds; by construction, 2.0 [1.3, 2.7], line at 0" in shown.alt
     assert size(shown)[0] == 2200
     with pytest.raises(ValueError, match="these are .'maybe'"):
         figures.forest(CLAIMS.assign(verdict="maybe"))

@@ -155,6 +155,7 @@ def test_weight_on_a_hand_that_is_not_there_does_not_count():
     read = Read(torch.ones(1, 2), hands=torch.tensor([[[0.3, 0.1, 0.6]]]), frames=torch.ones(1, 1))
     got = scores.scorer({})(lambda poses, v: read, clips)
     assert got["on_hand"].item() == pytest.approx(75) and got["on_hand_uniform"].item() == 50
+    assert got["on_hand_shuffled"].isnan().all()  # there is no other clip
 
 
 def test_inception_sees_what_torchvisions_own_model_sees(tmp_path):

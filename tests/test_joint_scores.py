@@ -61,3 +61,12 @@ def test_shuffled_is_the_mean_over_all_other_clips():
     got = joints.scores(lambda poses: Read(torch.zeros(3, 2), weights[:, None, None]), batch)
     assert got["on_joints"].tolist() == pytest.approx([70, 80, 30])
     assert got["on_joints_shuffled"].tolist() == pytest.approx([30, 20, 10])
+
+
+def test_without_another_clip_shuffled_is_not_defined():
+    """A batch of one clip is compared neither with itself nor with nothing."""
+    clip = Batch(None, torch.tensor([0]), torch.tensor([[[True, False]]]), torch.ones(1, 1).bool())
+    read = Read(LOGITS[:1], torch.tensor([[[[0.8, 0.2]]]]), torch.ones(1, 1))
+    got = joints.scores(lambda poses: read, clip)
+    assert got["on_joints"].tolist() == pytest.approx([80]) and got["on_frames"].tolist() == [100]
+    assert got["on_joints_shuffled"].isnan().all() and got["on_frames_shuffled"].isnan().all()

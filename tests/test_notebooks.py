@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import os
 import re
 from pathlib import Path
 from statistics import median
@@ -31,6 +32,8 @@ def tags(cell: dict) -> list[str]:
 def faults(notebook: nbformat.NotebookNode, sources: list[str]) -> list[str]:
     """Everything that is wrong with a stored notebook whose quick sources are `sources`."""
     found = ["papermill left its metadata"] if "papermill" in notebook.metadata else []
+    if notebook.metadata.get("companion") != {"threads": int(os.environ["OMP_NUM_THREADS"])}:
+        found.append("other threads than the tests', or none, stand beside the stored outputs")
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if [cell.execution_count for cell in cells] != list(range(1, len(cells) + 1)):
         found.append("the cells were not run once each, from top to bottom")
@@ -143,7 +146,8 @@ def good() -> nbformat.NotebookNode:
     ]
     for count, cell in enumerate((cell for cell in cells if cell.cell_type == "code"), 1):
         cell.execution_count = count
-    return new.new_notebook(cells=cells)
+    threads = {"threads": int(os.environ["OMP_NUM_THREADS"])}
+    return new.new_notebook(cells=cells, metadata={"companion": threads})
 
 
 def test_a_good_notebook_passes():
@@ -168,6 +172,7 @@ BAD = {
     "root = '../data'": lambda nb: nb.cells[0].update(source='root = "../data"'),
     "no cell is tagged `parameters`": lambda nb: nb.cells[0].metadata.update(tags=[]),
     "injected parameters": lambda nb: nb.cells[2].metadata.update(tags=["injected-parameters"]),
+    "other threads": lambda nb: nb.metadata.update(companion={"threads": 64}),
     "papermill left": lambda nb: nb.metadata.update(papermill={}),
     "a definition": lambda nb: nb.cells[2].update(source="f = lambda x: x"),
     "longer than 20 lines": lambda nb: nb.cells[2].update(source="x = 1\n" * 21),

@@ -50,6 +50,35 @@ def test_each_part_of_an_object_has_its_own_texture(drawn):
     assert np.mean(right) > 0.6  # by chance 0.2
 
 
+def whole(drawn, parts):
+    """Bodies around which a part of each texture, drawn at the body's scale, is where it may move to."""
+    found = 0
+    for at, scale, texture in drawn:
+        reach = [at + scale * room.AROUND * way for way in room.directions(parts)]
+        near = [
+            any(
+                t == k and s == scale and (np.abs(a - place) <= scale * room.MOST + 1e-9).all()
+                for a, s, t in drawn
+            )
+            for k, place in enumerate(reach)
+        ]
+        found += texture < 0 and all(near)
+    return found
+
+
+@pytest.mark.parametrize("parts", [3, 4, 5])
+def test_only_images_with_an_object_hold_a_whole_one(monkeypatch, parts):
+    """One, and none where there is none: what lies around has two parts changed."""
+    disc, drawn = room.disc, []
+    monkeypatch.setattr(room, "disc", lambda *given: (drawn.append(given[1:4]), disc(*given)))
+    rng = np.random.default_rng(0)
+    for n in range(40):
+        drawn.clear()
+        room.scene(rng, n % 2 == 0, parts, 176)
+        assert whole(drawn, parts) == (n % 2 == 0)
+        assert sum(texture < 0 for _, _, texture in drawn) in (1, 2)
+
+
 def test_a_seed_draws_the_same_again_and_splits_differ(drawn):
     again = scenes("train", 4)
     assert torch.equal(again.images, drawn.images[:4]) and again.fingerprint == scenes("train", 4).fingerprint

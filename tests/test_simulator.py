@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import av
 import numpy as np
@@ -341,6 +341,32 @@ def test_a_run_reads_the_release_of_its_preset_or_the_one_at_root(small, tmp_pat
         releases.asked(preset, 0, "simulated", tmp_path)
     with pytest.raises(ValueError, match="of a simulated source has no key 'release'"):
         releases.asked({"n": 1}, 0, "simulated", None)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_release_is_drawn_from_the_seed_of_the_run(seed):
+    """Unless its preset names another one."""
+    preset = {"release": {"subjects": 2, "groups": ["motion"], "height": 0}}
+    wanted = Release(**preset["release"], seed=seed)
+    _, place = releases.asked(preset, seed, "simulated", None)
+    assert place.data() == {"simulated": release.key(wanted)}
+    _, place = releases.asked({"release": preset["release"] | {"seed": 7}}, seed, "simulated", None)
+    assert place.data() == {"simulated": release.key(replace(wanted, seed=7))}
+
+
+def test_repetitions_and_seeds_draw_other_performances(tmp_path):
+    """Told by how long the clip is, and when in it the action begins and ends."""
+    asked = Release(("motion", "chest"), subjects=1, cameras=1, repetitions=4, frames=24, height=0)
+    times = []
+    for seed in (0, 1):
+        files = ntu.files(release.simulate(tmp_path / str(seed), replace(asked, seed=seed), processes=1))
+        times.append(
+            {path.stem: (ntu.read_skeleton(path).frames, *simulated.truth(path)["frames"]) for path in files}
+        )
+    for action in {name[-4:] for name in times[0]}:
+        drawn = [when for name, when in times[0].items() if name.endswith(action)]
+        assert len(drawn) == 4 and len(set(drawn)) >= 3, action
+    assert np.mean([times[0][name] == times[1][name] for name in times[0]]) < 0.1
 
 
 def test_handedness_is_a_share_of_people():

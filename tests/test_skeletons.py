@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_ntu import text as ntu_text
+from test_skeleton_datasets import sbu_text
 from typer.testing import CliRunner
 
 from companion.__main__ import app
@@ -88,6 +90,52 @@ def test_what_is_drawn_keeps_the_body_but_for_its_proportions():
     torch.testing.assert_close(*left, atol=1e-5, rtol=1e-5)
     hidden = simulated(hide=0.3).__getitems__(range(64))
     assert 0.2 < (~hidden.seen).float().mean() < 0.4 and not hidden.poses[~hidden.seen].any()
+
+
+FOLDS_OF_SBU = """
+s01s02 s03s04 s05s02 s06s04
+s02s03 s02s07 s03s05 s05s03
+s01s03 s01s07 s07s01 s07s03
+s02s01 s02s06 s03s02 s03s06
+s04s02 s04s03 s04s06 s06s02 s06s03
+"""  # as published, by the sets' names
+
+
+def test_the_folds_of_sbu_are_the_published_ones(tmp_path):
+    """Of one clip a set; the fold before the tested one validates."""
+    folds = [set(line.split()) for line in FOLDS_OF_SBU.split("\n")[1:-1]]
+    for length, name in enumerate(sorted(set.union(*folds)), 1):
+        path = tmp_path / "sbu" / name / "01/001/skeleton_pos.txt"
+        path.parent.mkdir(parents=True)
+        path.write_text(sbu_text(length))
+    for n, fold in enumerate(folds):
+        sides = {
+            split: {name[:6] for name in Skeletons("sbu", split, "five_folds", n, root=tmp_path).names}
+            for split in ("train", "test", "fit", "validation")
+        }
+        assert sides["test"] == fold and sides["validation"] == folds[n - 1]
+        assert sides["train"] == set.union(*folds) - fold == sides["fit"] | sides["validation"]
+
+
+TEST_SUBJECTS_OF_NTU = {3, 6, 7, *range(10, 13), *range(20, 25), 26, 29, 30, 32, 33, 36, 37, 39, 40}
+
+
+def test_the_protocols_of_ntu_are_the_published_ones(tmp_path):
+    """Of one clip a person and camera: which people are tested, which cameras train."""
+    for person in range(1, 41):
+        for camera in (1, 2, 3):
+            path = tmp_path / f"ntu/nturgb+d_skeletons/S001C{camera:03}P{person:03}R001A001.skeleton"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(ntu_text([[(1, person + camera / 10)]]))
+
+    def names(split, protocol):
+        return Skeletons("ntu", split, protocol, root=tmp_path, frames=1).names
+
+    assert {int(name[9:12]) for name in names("test", "cross_subject")} == TEST_SUBJECTS_OF_NTU
+    trained = {int(name[9:12]) for name in names("train", "cross_subject")}
+    assert trained == set(range(1, 41)) - TEST_SUBJECTS_OF_NTU
+    assert {name[4:8] for name in names("test", "cross_view")} == {"C001"}
+    assert {name[4:8] for name in names("train", "cross_view")} == {"C002", "C003"}
 
 
 @pytest.mark.skipif(not ROOT or not (Path(ROOT) / "sbu").is_dir(), reason="sbu is not under COMPANION_DATA")

@@ -40,6 +40,18 @@ def test_equal_weights_are_no_attention(poses):
     torch.testing.assert_close(without.frames, torch.ones(B, T))
 
 
+@pytest.mark.parametrize("attending", [set(), {"where"}])
+def test_equal_weights_leave_joints_as_they_are(poses, attending):
+    """x' = K alpha x is x: what three LSTM layers make of the joints themselves, and the mean score."""
+    model = build()
+    torch.nn.init.zeros_(model.where.weigh.weight)
+    torch.nn.init.zeros_(model.where.weigh.bias)
+    model.attending, h = attending, poses.flatten(2)
+    for layer in model.main:
+        h, _ = layer(h)
+    torch.testing.assert_close(model(poses).logits, model.classify(h).mean(1))
+
+
 @pytest.mark.parametrize("spatial", [True, False])
 @pytest.mark.parametrize("temporal", [True, False])
 def test_a_part_that_is_off_has_no_weights(poses, spatial, temporal):

@@ -242,6 +242,13 @@ def test_precision_is_the_presets(monkeypatch):
         training.fit(model, data, looking, epochs=1, lr=1e-2, precision="f16")
 
 
+def test_a_test_has_no_dropout():
+    """Though the model comes from training."""
+    model, data = nn.Dropout(0.5).train(), Digits("digits", "validation")
+    rows = training.evaluate(model, data, lambda m, b: {"ink": m(b.image).mean((1, 2))})
+    np.testing.assert_array_equal(rows["ink"], data.__getitems__(range(len(data))).image.mean((1, 2)))
+
+
 def test_no_clip_is_scored_alone():
     """501 samples in batches of 500 are two of 250: a score that compares samples always has others."""
     sizes = []

@@ -71,15 +71,42 @@ def test_the_doctor_works_without_a_checkout(installed):
     assert str(HOUSE) not in text
 
 
+def test_a_chapter_is_trained_and_data_are_checked_without_a_checkout(installed, tmp_path):
+    words = (
+        "train",
+        "hard_attention",
+        "--variant",
+        "fc-4",
+        "--protocol",
+        "centred-28",
+        "--out",
+        str(tmp_path),
+    )
+    said = run(installed, "-m", "companion", *words)
+    (path,) = tmp_path.rglob("*.json")
+    assert said.startswith(f"{path}: error ")
+    assert "complete" in run(installed, "-m", "companion", "data", "check", "digits")
+
+
 def test_what_needs_the_repository_says_so(installed):
+    """Tables, committed weights, and a record without a place, in one sentence each."""
     code = """
-from companion import files
-try:
-    files.checkout()
-except FileNotFoundError as error:
-    print(error)
+from companion.__main__ import app
+for words in (["tables"], ["train", "pose_is_not_enough", "--variant", "crops"],
+              ["train", "hard_attention", "--profile", "full", "--variant", "fc-4"]):
+    try:
+        app(words)
+    except SystemExit as end:
+        print(end.code)
 """
-    assert run(installed, "-c", code).startswith("this needs the repository: clone it")
+    env = {"PYTHONPATH": str(installed), "HOME": str(installed), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=installed.parent, env=env, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["1", "1", "1"], done.stderr
+    tables, weights, place = done.stderr.splitlines()
+    assert "this needs the repository: clone it" in tables and "this needs the repository" in weights
+    assert "an installed package has no results/runs; say with out where records go" in place
 
 
 def test_a_folder_of_another_project_is_no_checkout(tmp_path):

@@ -1,27 +1,37 @@
-"""Run the batch of a profile, then show the tables: `book.py [quick|full|paper] [local|slurm]`.
+"""Run the batch of a profile, then show the tables: `book.py [quick|full|paper] [local|slurm|trial]`.
 
-One call at a time holds the lock. Snakemake runs inside this process and papermill dies with it, so that
-whatever is killed, nothing goes on behind the lock's back.
+One call at a time holds the lock. Snakemake runs inside this process, papermill dies with it, and a guard
+cancels its SLURM jobs, so that whatever is killed, nothing goes on behind the lock's back.
 """
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
+import uuid
+from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
-from plan import ROOT, Job, jobs
+import yaml
+from outcome import outcome
+from plan import ROOT, jobs
 from snakemake.cli import main as snakemake
 
 from companion.records import PROFILES
 
 HERE = Path(__file__).resolve().parent
 PLACES = sorted(path.name for path in (HERE / "profiles").iterdir())
+CANCEL = """cat
+while sleep 1; ids=$(squeue --me --noheader --format='%j %i' | sed -n "s/^$0_.* //p"); test "$ids"; do
+    scancel $ids
+done"""
 
 
-def lock() -> object:
-    """Hold the lock until this process ends; its children do not inherit it."""
+def lock() -> IO:
+    """Hold the lock until this process ends; of its children only the guard inherits it."""
     path = ROOT / "results/quick/.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
@@ -36,20 +46,25 @@ def lock() -> object:
     return file
 
 
-def outcome(job: Job, start: float) -> tuple[str, str]:
-    """What became of a job since `start`: one word, and the last line of the traceback if it failed."""
-    text = job.log.with_suffix(".log")
-    if not (text.exists() and text.stat().st_mtime >= start):
-        stands = job.stamp.exists() if job.profile == "quick" else job.stands()
-        return ("up to date" if stands else "not started"), ""
-    if job.stamp.exists() and job.stamp.stat().st_mtime >= start:
-        return "ran", ""
-    lines = [
-        line
-        for line in text.read_text(errors="replace").splitlines()
-        if line.strip() and "[IPKernelApp]" not in line
-    ]
-    return "failed", lines[-1] if lines else "papermill was killed"
+def guard(name: str, held: IO) -> subprocess.Popen:
+    """Start a process that, when its input ends, cancels the SLURM jobs `<name>_...` and frees the lock."""
+    return subprocess.Popen(
+        ["sh", "-c", CANCEL, name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        pass_fds=[held.fileno()],
+    )
+
+
+def find_data() -> None:
+    """Make COMPANION_DATA, which make sets to ROOT as it was typed, the absolute path of a folder."""
+    if root := os.environ.get("COMPANION_DATA"):
+        path = os.path.realpath(os.path.expanduser(root))
+        if not os.path.isdir(path):
+            sys.exit(f"there is no folder {path}: ROOT is the folder that contains the datasets' folders.")
+        os.environ["COMPANION_DATA"] = path
 
 
 def main(profile: str = "quick", place: str = "local") -> int:
@@ -58,19 +73,22 @@ def main(profile: str = "quick", place: str = "local") -> int:
         sys.exit(f"unknown PROFILE {profile!r}; choose one of {', '.join(PROFILES)}")
     if place not in PLACES:
         sys.exit(f"unknown ON {place!r}; choose one of {', '.join(PLACES)}")
+    settings = yaml.safe_load((HERE / "profiles" / place / "config.yaml").read_text())
+    on_slurm = settings.get("executor") == "slurm"
+    if on_slurm and not (shutil.which("sbatch") and find_spec("snakemake_executor_plugin_slurm")):
+        sys.exit(
+            f"ON={place} needs sbatch and snakemake's SLURM plugin; workflow/README.md says how to get both."
+        )
+    find_data()
     held, start = lock(), time.time()
-    call = [
-        "--snakefile",
-        str(HERE / "Snakefile"),
-        "--profile",
-        str(HERE / "profiles" / place),
-        "--logger",
-        "book",
-    ]
-    if (
-        profile != "quick"
-    ):  # the Snakefile names only jobs whose records do not stand: an old stamp says nothing
+    call = ["--snakefile", str(HERE / "Snakefile"), "--profile", str(HERE / "profiles" / place)]
+    call += ["--logger", "book"]
+    if profile != "quick":  # only jobs whose records do not stand are named: an old stamp says nothing
         call += ["--forcerun", "notebook"]
+    if on_slurm:
+        name = f"companion-{uuid.uuid4().hex}"
+        guarded = guard(name, held)
+        call += ["--slurm-jobname-prefix", name]
     try:
         snakemake([*call, "--config", f"profile={profile}"])
     except SystemExit as end:
@@ -83,14 +101,13 @@ def main(profile: str = "quick", place: str = "local") -> int:
     )
     for job, (word, reason) in found.items():
         if word in ("failed", "not started"):
-            print(
-                f"  {word}: {job.name}"
-                + (f": {reason}\n    {job.log.relative_to(ROOT)} shows where" if reason else "")
-            )
+            print(f"  {word}: {job.name}" + (f": {reason}" if reason else ""))
     print(flush=True)
     status |= subprocess.run([sys.executable, "-m", "companion", "tables", "--show"], cwd=ROOT).returncode
     print("\nNext: `make lab`, and open notebooks/00_the_lecture.ipynb.", end=" ")
     print("Your executed notebooks are in results/quick/notebooks.")
+    if on_slurm:
+        guarded.communicate()
     held.close()
     return status
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from companion import records
+from companion import experiments, presets, records
 from companion.files import fingerprint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,25 +27,28 @@ class Job:
         return f"{self.notebook}-{self.source}-{self.profile}-seed{self.seed}"
 
     @property
+    def chapter(self) -> str:
+        return self.notebook.partition("_")[2]
+
+    @property
     def log(self) -> Path:
         """The executed notebook; beside it, ending in `.log`, what papermill said."""
         return ROOT / "results/quick/notebooks" / f"{self.name}.ipynb"
 
     @property
     def stamp(self) -> Path:
-        return ROOT / "results/quick/stamps" / self.name
+        return ROOT / "results/quick/stamps/notebooks" / self.name
 
     def plan(self) -> dict[records.Run, dict]:
         """The runs that are to be recorded, with their params; none for a notebook that trains nothing."""
         if self.source == "none":
             return {}
-        return records.plan(self.notebook, self.source, self.profile, self.seed)
+        return presets.plan(self.chapter, self.source, self.profile, seed=self.seed)
 
     def releases(self) -> dict[str, str]:
         """The simulated releases that the notebook reads: fingerprint -> JSON of their parameters."""
-        read = [
-            params["release"] | {"seed": self.seed} for params in self.plan().values() if "release" in params
-        ]
+        plans = self.plan().values()
+        read = [{"seed": self.seed} | params["release"] for params in plans if "release" in params]
         return {fingerprint(text.encode()): text for text in (json.dumps(r, sort_keys=True) for r in read)}
 
     def parameters(self) -> str:
@@ -59,19 +62,22 @@ class Job:
         """What makes a quick run stale; `full` and `paper` look at their records alone."""
         if self.profile != "quick":
             return []
-        globs = (f"notebooks/{self.notebook}.ipynb", "companion/**/*.py", *self.reads)
+        package = ("companion/**/*.py", "companion/experiments/*.yaml")
+        globs = (f"notebooks/{self.notebook}.ipynb", *package, *self.reads)
         return sorted(str(path.relative_to(ROOT)) for glob in globs for path in ROOT.glob(glob))
 
     def stands(self) -> bool:
-        """True if a `full` or `paper` job has nothing to do: all its records are there, with equal params."""
+        """True if a `full` or `paper` job has nothing to do: all its records are there, and stand."""
         return self.profile != "quick" and all(found(run, params) for run, params in self.plan().items())
 
 
 def found(run: records.Run, params: dict) -> bool:
-    """Is the committed record there? A broken one is not: its notebook names it."""
+    """Is the committed record there, and does it stand? A broken one does not: its notebook names it."""
     try:
-        return records.find(run.path(), params) is not None
-    except ValueError:
+        experiment = experiments.prepare(run, params)
+        codes, data = experiments.codes(run, experiment), experiment.data()
+        return not records.standing(records.read(run.path()), experiment.params, codes, data)
+    except (OSError, ValueError):
         return False
 
 
@@ -85,4 +91,5 @@ def jobs(profile: str) -> list[Job]:
         for source in profiles[profile]["sources"]
         for seed in profiles[profile].get("seeds", [0])
     ]
-    return [job for job in named if job.source == "none" or job.plan()]
+    most = {job: presets.seeds(job.chapter, job.source, profile) for job in named if job.source != "none"}
+    return [job for job in named if job.seed < most.get(job, job.seed + 1)]

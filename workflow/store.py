@@ -12,12 +12,17 @@ from nbclient import NotebookClient
 from companion.files import checkout, write_whole
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+THREADS = 2  # trained numbers depend on them; they stand in the notebook, and the tests use as many
 
 
 def store(text: Path) -> None:
     """Execute one text pair in `notebooks/` and write the notebook beside it, without times."""
     notebook = jupytext.read(text)
-    notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    notebook.metadata = {
+        "kernelspec": KERNEL,
+        "language_info": {"name": "python"},
+        "companion": {"threads": THREADS},
+    }
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02}"
     NotebookClient(
@@ -33,6 +38,7 @@ def store(text: Path) -> None:
 
 if __name__ == "__main__":
     os.chdir(checkout())
+    os.environ["OMP_NUM_THREADS"] = str(THREADS)
     with tempfile.TemporaryDirectory() as os.environ["COMPANION_OUT"]:
         for path in sorted((checkout() / "notebooks/percent").glob("*.py")):
             if path.stem in sys.argv[1:] or len(sys.argv) == 1:

@@ -95,6 +95,7 @@ def measure(run: Run, experiment: Experiment, out: str | Path | None = None) -> 
             return Done(record, None, [], experiment)
         return Done(record, model, losses, experiment)
     surroundings = records.surroundings()
+    device.wait_for_everyone()  # until all have looked whether the record stands
     with device.main_process_first():  # it fills the cache
         experiment.train()
         experiment.test()
@@ -126,9 +127,15 @@ def measure(run: Run, experiment: Experiment, out: str | Path | None = None) -> 
 def run(
     plan: dict[Run, dict], root: str | Path | None = None, out: str | Path | None = None
 ) -> dict[Run, Done]:
-    """Measure all runs of a plan, one after the other; see `measure`."""
-    experiments = {run: prepare(run, params, root) for run, params in plan.items()}
-    return {run: measure(run, experiment, out) for run, experiment in experiments.items()}
+    """Measure all runs of a plan, one after the other; see `measure`.
+
+    What comes back holds no data: each experiment is a fresh one, that reads them again where it is asked.
+    """
+    fresh = {run: prepare(run, params, root) for run, params in plan.items()}
+    return {
+        run: measure(run, prepare(run, params, root), out)._replace(experiment=fresh[run])
+        for run, params in plan.items()
+    }
 
 
 def losses(done: dict[Run, Done]) -> pd.DataFrame:

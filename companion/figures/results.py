@@ -20,8 +20,18 @@ from companion.figures.drawing import picture
 
 WIDE, LINE = 11, 0.18  # of a figure that fills a slide, and of a line of text, in inches
 REPRODUCED, CAVEAT, BY_CONSTRUCTION = "#0072B2", "#D55E00", "#CC79A7"  # of Okabe and Ito
-VERDICTS = {"holds": "#0072B2", "fails": "#D55E00", "untested": "#777777", "incomplete": "#777777"}
-INSIDE = {"untested": "white", "incomplete": "0.85"}  # of marks that are not filled
+VERDICTS = {  # how they begin, the longer first
+    "holds over seeds": "#0072B2",
+    "holds": "#0072B2",
+    "fails": "#D55E00",
+    "not yet": "#777777",
+    "incomplete": "#777777",
+}
+INSIDE = {
+    "holds over seeds": "white",
+    "not yet": "white",
+    "incomplete": "0.85",
+}  # of marks that are not filled
 
 
 def confusion(
@@ -118,30 +128,32 @@ def forest(claims: pd.DataFrame) -> Image:
 
     Args:
         claims: columns claim, effect, low, high (over seeds), unit_low, unit_high (over units of the test
-            set), least, verdict (holds, fails, untested or incomplete), kind ("", "control" or
-            "by construction"); NaN where there is nothing.
+            set), least, verdict (a text that begins as one of `VERDICTS`), kind (claim, control or
+            by construction); NaN where there is nothing.
 
     Raises:
         ValueError: no claims, or one of an unknown verdict.
     """
-    if claims.empty or not claims.verdict.isin(list(VERDICTS)).all():
+    words = [next((word for word in VERDICTS if text.startswith(word)), None) for text in claims.verdict]
+    if not words or None in words:
         raise ValueError(
             f"claims are {', '.join(VERDICTS)}; these are {sorted(set(claims.verdict)) or 'none'}"
         )
+    claims = claims.assign(outcome=words)
     rows = list(claims.itertuples())
     texts = [(textwrap.fill(row.claim, 52), judged(row)) for row in rows]
     figure = Figure(figsize=(WIDE, LINE * sum(map(lines, texts)) + 1.2), layout="constrained")
     axes = figure.subplots()
     for y, row, pair in zip(labelled(axes, texts), rows, texts, strict=True):
-        colour = BY_CONSTRUCTION if row.kind == "by construction" else VERDICTS[row.verdict]
+        colour = BY_CONSTRUCTION if row.kind == "by construction" else VERDICTS[row.outcome]
         axes.plot([row.least] * 2, [y - lines(pair) / 2, y + lines(pair) / 2], color="black", linewidth=1.2)
         axes.plot([row.low, row.high], [y, y], color=colour, alpha=0.45, linewidth=6, solid_capstyle="butt")
         axes.plot([row.unit_low, row.unit_high], [y, y], "|-", color=colour, linewidth=1.2, markersize=10)
         mark = "s" if row.kind == "control" else "o"
-        inside = INSIDE.get(row.verdict, colour)
+        inside = INSIDE.get(row.outcome, colour)
         axes.plot(row.effect, y, mark, color=colour, markerfacecolor=inside, markersize=6.5, zorder=3)
     axes.set_xlabel("effect", fontsize=9)
-    shown = {verdict: colour for verdict, colour in VERDICTS.items() if verdict in set(claims.verdict)}
+    shown = {verdict: colour for verdict, colour in VERDICTS.items() if verdict in set(claims.outcome)}
     if (claims.kind == "by construction").any():
         shown |= {"by construction": BY_CONSTRUCTION}
     marks = [
@@ -181,7 +193,7 @@ def beside(row: Any) -> str:
 
 def judged(row: Any) -> str:
     """What a claim came to."""
-    verdict = f"{row.verdict}, {row.kind}" if row.kind else row.verdict
+    verdict = textwrap.fill(row.verdict if row.kind == "claim" else f"{row.verdict}; {row.kind}", 44)
     interval = "" if math.isnan(row.low) else f" [{row.low:.1f}, {row.high:.1f}]"
     effect = "" if math.isnan(row.effect) else f"{row.effect:.1f}{interval}, "
     return f"{verdict}\n{effect}line at {row.least:g}"

@@ -19,8 +19,9 @@ def scorer(groups: dict[str, Bool[Tensor, " C"]], away: tuple[str, Sequence[int]
 
     `on_hand`, over frames in which some hands show what decides and some do not: the share of the weights
     of the hands that are there on those that do. Two controls: `on_hand_uniform`, equal weights, and
-    `on_hand_shuffled`, the same model given the pose of a random other clip. `on_frames` is the share of the
-    frames' weights on those of the action, `on_frames_uniform` that of equal weights.
+    `on_hand_shuffled`, the same model given the pose of a random other clip of the batch, NaN where there is
+    none. `on_frames` is the share of the frames' weights on those of the action, `on_frames_uniform` that of
+    equal weights.
 
     With `away`, within_<group>_to_<edge>: the clips whose thing is no farther from a hand than this edge, in
     pixels of the full picture, but farther than the edge before.
@@ -59,6 +60,8 @@ def scorer(groups: dict[str, Bool[Tensor, " C"]], away: tuple[str, Sequence[int]
         for name, weights in {"": read.hands, "_shuffled": other.hands, "_uniform": there.float()}.items():
             share = (weights * holds).sum(-1) / (weights * there).sum(-1) * usable
             found[f"on_hand{name}"] = 100 * share.nan_to_num().sum(1) / usable.sum(1)
+        if len(order) == 1:  # there is no other clip
+            found["on_hand_shuffled"] = torch.full_like(found["on_hand"], torch.nan)
         found["on_frames"] = 100 * (read.frames * batch.frames).sum(1)
         found["on_frames_uniform"] = 100 * batch.frames.float().mean(1)
         return found

@@ -14,7 +14,8 @@ def scores(model: Callable, batch: tuple) -> dict[str, Tensor]:
 
     `on_joints` is the share of the joints' weights on acting joints, in the frames of the action, and
     `on_frames` the share of the frames' weights on these frames. Two controls know nothing of the clip:
-    `*_uniform`, equal weights, and `*_shuffled`, the mean over the weights of all other clips.
+    `*_uniform`, equal weights, and `*_shuffled`, the mean over the weights of all other clips of the
+    batch, NaN where there is none.
 
     Args:
         model: gives `logits` B C, and `joints` B T M J and `frames` B T or None.
@@ -36,5 +37,5 @@ def scores(model: Callable, batch: tuple) -> dict[str, Tensor]:
         found[f"on_{name}"] = 100 * (weights * truth).sum(1)
         found[f"on_{name}_uniform"] = 100 * truth.mean(1)
         each = weights @ truth.T  # of clip i on what acts in clip j
-        found[f"on_{name}_shuffled"] = 100 * (each.sum(0) - each.diagonal()) / max(1, len(each) - 1)
+        found[f"on_{name}_shuffled"] = 100 * (each.sum(0) - each.diagonal()) / (len(each) - 1)
     return found

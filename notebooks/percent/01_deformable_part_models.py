@@ -20,7 +20,7 @@
 # %% tags=["parameters"]
 source = "scenes"  # drawn here
 root = None  # the folder that contains dpm_voc_release5/, for the last section; None: without it
-profile = "quick"  # "quick" or "full": the numbers of companion/experiments/deformable_part_models.yaml
+profile = "quick"  # "quick" or "full": see companion/experiments/deformable_part_models.yaml
 variant = None  # None: all of the profile, or "free", "anywhere", "rigid" or "off"
 seed = 0
 out = None  # folder of the records; None: results/quick/runs, or results/runs for "full"
@@ -285,9 +285,19 @@ runs.pivot_table(index="variant", columns="metric", values=["mean", "sd"], sort=
 # Parts that may be anywhere are found no better than within four cells, and lie farther off (`part_error`): what is beside
 # an object is made of the same parts. Why the error of `free` differs between seeds, says `docs/ledger.md`.
 
+# %% [markdown]
+# ## Claims
+#
+# Each is tested over whole sets of seeds, and prints its rule. The first interval (95 %) is over seeds: the noise of training.
+# The second is over the units of the test set, here images: which happened to be tested. A claim holds if both
+# lie above its threshold; records that were made before scores per unit were kept have the first only, and the verdict says
+# so. What a *control* or *by construction* is, and how many claims are tested together, says notebook 12.
+#
+# Parts move in these scenes, so that moving parts pay is by construction; found is how much.
+
 # %%
 claims = tables.build()["claims"]
-claims[claims.notebook == name][tables.CLAIM_COLUMNS]
+tables.printed_claims(claims[claims.notebook == name])
 
 # %% [markdown]
 # ## Models of Pascal VOC

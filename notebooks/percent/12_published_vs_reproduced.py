@@ -142,14 +142,7 @@ print(claims.together(said.kind.tolist()))
 # `units` what was drawn.
 
 # %%
-heads = {
-    "claim": "claim", "notebook": "notebook", "source": "data", "protocol": "protocol", "effect": "effect",
-    "low": "low, seeds", "high": "high, seeds", "unit_low": "low, test set", "unit_high": "high, test set",
-    "least": "threshold", "matters": "would matter", "n": "n", "units": "units",
-    "verdict": "verdict", "kind": "kind",
-}  # fmt: skip
-shown = said[[*heads]].rename(columns=heads).set_index("claim")
-shown.round(1).astype(object).fillna("")
+tables.printed_claims(said)
 
 # %% [markdown]
 # Each dot is an effect with its interval over seeds, and the thin one over the test set where there is one; the mark is the
