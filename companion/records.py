@@ -245,9 +245,13 @@ def accept(path: Path, code: Mapping[str, str], data: Mapping[str, str], rerun: 
 
 
 def same(one: dict, other: dict) -> bool:
-    """Equal run, params, metrics and weights; the rest of provenance may differ."""
-    weights = [r["provenance"].get("weights") for r in (one, other)]
-    return all(one[f] == other[f] for f in ("run", "params", "metrics")) and weights[0] == weights[1]
+    """Equal run, params, precision, metrics and weights; the rest of provenance may differ."""
+    parts = []
+    for record in (one, other):
+        provenance = record["provenance"]
+        asked = record["params"] | {"precision": provenance.get("precision") or "f32"}
+        parts.append((record["run"], asked, record["metrics"], provenance.get("weights")))
+    return parts[0] == parts[1]
 
 
 def surroundings() -> dict:

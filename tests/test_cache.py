@@ -14,8 +14,9 @@ from safetensors.numpy import save
 from test_clips import put
 
 from companion.datasets import cache
+from companion.files import DamagedFile
 from companion.formats import nucla
-from companion.formats.clips import DamagedClip, find
+from companion.formats.clips import find
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_it_is_parsed_again_when_what_the_code_computes_changes(folder, monkeypa
 
 def test_a_damaged_file_is_an_error_or_is_named(folder):
     bad = put(folder / "nucla", "a04_s01_e00_v01", skeletons="[[1, 2]]")
-    with pytest.raises(DamagedClip, match="a04_s01_e00_v01.json, line 1"):
+    with pytest.raises(DamagedFile, match="a04_s01_e00_v01.json, line 1"):
         store(folder)
     found = store(folder, strict=False)
     assert len(found.rows) == 3 and len(found.damaged) == 1 and str(bad) in found.damaged[0]

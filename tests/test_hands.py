@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from companion.__main__ import app
 from companion.datasets import hands
 from companion.datasets.hands import Hands
+from companion.files import DamagedFile
 from companion.formats import ntu, simulated
-from companion.formats.clips import DamagedClip
 from companion.media import read_video
 from companion.ops.crop import cut
 from companion.simulator import release
@@ -167,7 +167,7 @@ def damaged(root, tmp_path, change):
 )
 def test_a_damaged_video_is_refused_or_left_out(root, tmp_path, change, sentence):
     path = damaged(root, tmp_path, change)
-    with pytest.raises((DamagedClip, FileNotFoundError), match=sentence):
+    with pytest.raises((DamagedFile, FileNotFoundError), match=sentence):
         data(tmp_path)
     with pytest.warns(UserWarning, match="1 videos are left out"):
         train = data(tmp_path, strict=False)

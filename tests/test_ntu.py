@@ -5,8 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from companion.files import DamagedFile
 from companion.formats import ntu
-from companion.formats.clips import DamagedClip
 
 NAME = "S001C002P003R001A004.skeleton"
 
@@ -97,7 +97,7 @@ WRONG = {
 @pytest.mark.parametrize("sentence", WRONG)
 def test_a_damaged_file_is_named_with_its_line(put, sentence):
     path = put(WRONG[sentence](text([[(1, 0.0)], [(1, 0.1)], [(1, 0.2)]])))
-    with pytest.raises(DamagedClip) as error:
+    with pytest.raises(DamagedFile) as error:
         ntu.parse(path)
     assert sentence in str(error.value) and str(path) in str(error.value)
 
@@ -105,12 +105,12 @@ def test_a_damaged_file_is_named_with_its_line(put, sentence):
 @pytest.mark.parametrize("count", ["0", "2", "3"])
 def test_a_body_count_that_lies_is_found(put, count):
     content = text([[(1, 0.0)], [(1, 0.1)]]).replace("\r\n1\r\n", f"\r\n{count}\r\n", 1)
-    with pytest.raises(DamagedClip):
+    with pytest.raises(DamagedFile):
         ntu.parse(put(content))
 
 
 def test_a_body_that_is_twice_in_a_frame_is_refused(put):
-    with pytest.raises(DamagedClip, match="body 7 is twice in frame 0"):
+    with pytest.raises(DamagedFile, match="body 7 is twice in frame 0"):
         ntu.parse(put(text([[(7, 0.0), (7, 1.0)]])))
 
 
@@ -123,7 +123,7 @@ def test_a_mutated_file_is_read_or_refused(put, data):
         content[at : at + data.draw(st.integers(0, 40))] = data.draw(st.binary(max_size=8))
     try:
         clip = ntu.parse(put(bytes(content)))
-    except DamagedClip:
+    except DamagedFile:
         return
     assert clip.skeleton.shape == (len(clip.visible), 2, 25, 3) and np.isfinite(clip.skeleton).all()
 
@@ -132,7 +132,7 @@ def test_the_name_says_label_subject_and_camera(put):
     clip = ntu.parse(put(text([[(1, 0.0)]])))
     assert clip[2:] == (3, 3, 2, "S001C002P003R001A004") and clip.skeleton.shape == (1, 2, 25, 3)
     for name in ("clip.skeleton", "S001C001P001R001A061.skeleton", "S001C004P001R001A001.skeleton"):
-        with pytest.raises(DamagedClip, match=name):
+        with pytest.raises(DamagedFile, match=name):
             ntu.parse(put(text([[(1, 0.0)]]), name))
 
 
@@ -170,7 +170,7 @@ def test_a_joint_that_is_not_tracked_may_have_no_place(put, words):
     np.testing.assert_array_equal(clip.skeleton[clip.visible], whole.skeleton[clip.visible])
     for state in "12":
         lines[at] = " ".join([*words, *rest[:-1], state])
-        with pytest.raises(DamagedClip, match=f"line {at + 1}: the [xy] of a joint is (nan|inf)"):
+        with pytest.raises(DamagedFile, match=f"line {at + 1}: the [xy] of a joint is (nan|inf)"):
             ntu.parse(put("\r\n".join(lines)))
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from companion.files import DamagedFile
 from companion.formats import msr_daily, ntu, nucla, sbu
-from companion.formats.clips import DamagedClip
 
 ROOT = os.environ.get("COMPANION_DATA")
 
@@ -73,7 +73,7 @@ def test_sbu_is_brought_to_metres_by_the_official_inverse(put):
 
 def test_blank_lines_at_the_end_of_sbu_are_no_frames(put):
     assert len(sbu.parse(put("sbu", sbu_text() + "\n\n  \n")).skeleton) == 3
-    with pytest.raises(DamagedClip, match="line 2: 1 numbers, not 91"):
+    with pytest.raises(DamagedFile, match="line 2: 1 numbers, not 91"):
         sbu.parse(put("sbu", sbu_text().replace("\n", "\n\n", 1)))
 
 
@@ -144,7 +144,7 @@ WRONG = {
 def test_damage_is_named_with_its_line(put, name, sentence):
     module, _, good = FORMATS[name]
     path = put(name, WRONG[name][sentence](good()))
-    with pytest.raises(DamagedClip) as error:
+    with pytest.raises(DamagedFile) as error:
         module.parse(path)
     assert sentence in str(error.value) and str(path) in str(error.value)
 
@@ -161,7 +161,7 @@ def test_damage_is_named_with_its_line(put, name, sentence):
     ],
 )
 def test_a_name_outside_the_dataset_is_refused(put, name, file):
-    with pytest.raises(DamagedClip, match="remove it"):
+    with pytest.raises(DamagedFile, match="remove it"):
         FORMATS[name][0].parse(put(name, file=file))
 
 
@@ -176,7 +176,7 @@ def test_a_mutated_file_is_read_or_refused(put, name, data):
         content[at : at + data.draw(st.integers(0, 40))] = data.draw(st.binary(max_size=8))
     try:
         clip = module.parse(put(name, bytes(content)))
-    except DamagedClip:
+    except DamagedFile:
         return
     assert clip.skeleton.shape == (*clip.visible.shape, 3) and np.isfinite(clip.skeleton).all()
 
@@ -250,5 +250,5 @@ def test_the_real_nucla():
 )
 def test_a_clip_that_shows_nobody_is_refused(put, name, content):
     sentence = "nobody is seen in any of 2 frames" if "[[[[" not in content else "download it again"
-    with pytest.raises(DamagedClip, match=sentence):
+    with pytest.raises(DamagedFile, match=sentence):
         FORMATS[name][0].parse(put(name, content))

@@ -19,8 +19,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from companion.code import closure
-from companion.files import fingerprint, scratch, write_whole
-from companion.formats.clips import Clip, DamagedClip, read_all
+from companion.files import DamagedFile, fingerprint, scratch, write_whole
+from companion.formats.clips import Clip, read_all
 
 DTYPES = {"int64": "I64", "float32": "F32", "uint8": "U8", "bool": "BOOL"}  # in the order of the format
 WEEK, PIECE = 7 * 24 * 3600, 1 << 20  # seconds, bytes
@@ -136,14 +136,14 @@ def parsed(name: str, files: Sequence[Path], parse: Callable[[Path], Clip], stri
         strict: a damaged file is an error; else it is left out and named in `Store.damaged`.
 
     Raises:
-        DamagedClip: a damaged file, if strict.
+        DamagedFile: a damaged file, if strict.
         FileNotFoundError: none of the files can be read.
     """
 
     def make(rows: Rows) -> dict[str, str]:
         damaged, about, numbers, first = [], [], [], [0]
         for clip in read_all(files, parse):
-            if isinstance(clip, DamagedClip):
+            if isinstance(clip, DamagedFile):
                 damaged.append(str(clip))
                 continue
             rows.append(skeleton=clip.skeleton, visible=clip.visible)
@@ -163,5 +163,5 @@ def parsed(name: str, files: Sequence[Path], parse: Callable[[Path], Clip], stri
     key = depends(files, parse.__module__, __name__)
     store = Store(opened(f"clips-{name}", key, make))
     if strict and store.damaged:
-        raise DamagedClip(store.damaged[0])
+        raise DamagedFile(store.damaged[0])
     return store

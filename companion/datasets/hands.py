@@ -26,9 +26,8 @@ from companion import media
 from companion.code import closure, semantics
 from companion.datasets import cache, sources
 from companion.datasets.skeletons import Skeletons
-from companion.files import fingerprint
+from companion.files import DamagedFile, fingerprint
 from companion.formats import ntu, simulated
-from companion.formats.clips import DamagedClip
 from companion.ops.crop import cut
 
 HANDS = ntu.TREE.index("hand_left"), ntu.TREE.index("hand_right")
@@ -61,7 +60,7 @@ class Hands(Dataset):
         limit: bytes that the crops of the release may take.
 
     Raises:
-        DamagedClip: a skeleton without a video, or a video that cannot be read or has another length, if
+        DamagedFile: a skeleton without a video, or a video that cannot be read or has another length, if
             strict; else the clip is left out with a warning, and named in `damaged`.
         ValueError: the crops would take more than the limit, an unknown `at`; and see `Skeletons`.
     """
@@ -94,7 +93,7 @@ class Hands(Dataset):
         self.damaged = list(dict.fromkeys([*self.body.damaged, *store.damaged.values()]))
         if store.damaged:
             if strict:
-                raise DamagedClip(self.damaged[0])
+                raise DamagedFile(self.damaged[0])
             warnings.warn(f"{source}: {len(store.damaged)} videos are left out", stacklevel=2)
         place = {path.stem: n for n, path in enumerate(files)}
         self.kept = torch.tensor([i for i, name in enumerate(self.body.names) if name not in store.damaged])
@@ -274,7 +273,7 @@ def crops_of(
         places, given = ntu.pixels(path)
         ntu.matched(path, len(places))
         pictures = torch.from_numpy(media.read_video(ntu.video(path), range(0, len(places), every)))
-    except DamagedClip as error:
+    except DamagedFile as error:
         return str(error)
     scale = ntu.SIZE[0] / pictures.shape[1]
     if at == "hands":

@@ -63,7 +63,7 @@ class Skeletons(Dataset):
 
     Raises:
         ValueError: an unknown source, split, protocol or fold.
-        FileNotFoundError, DamagedClip: see `sources.find` and `cache.parsed`.
+        FileNotFoundError, DamagedFile: see `sources.find` and `cache.parsed`.
     """
 
     def __init__(

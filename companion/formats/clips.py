@@ -27,9 +27,6 @@ class Clip(NamedTuple):
     name: str
 
 
-DamagedClip = DamagedFile  # a file that is no clip of its dataset
-
-
 @dataclass(frozen=True)
 class SkeletonFormat:
     """A dataset of skeleton clips, as it lies on disk.
@@ -99,23 +96,23 @@ def make(
     """A clip in which what was not seen is zero.
 
     Raises:
-        DamagedClip: a coordinate is too large for metres, or no joint is seen in any frame.
+        DamagedFile: a coordinate is too large for metres, or no joint is seen in any frame.
     """
     with np.errstate(over="ignore"):
         metres = np.where(visible[..., None], skeleton, 0).astype(np.float32)
     if not np.isfinite(metres).all():
-        raise DamagedClip(f"{path}: a coordinate is no number of metres; download it again")
+        raise DamagedFile(f"{path}: a coordinate is no number of metres; download it again")
     if not visible.any():
-        raise DamagedClip(f"{path}: nobody is seen in any of {len(visible)} frames; leave it out")
+        raise DamagedFile(f"{path}: nobody is seen in any of {len(visible)} frames; leave it out")
     return Clip(metres, visible, label, subject, camera, name)
 
 
-def read_all(files: Iterable[Path], parse: Callable[[Path], Clip]) -> Iterator[Clip | DamagedClip]:
+def read_all(files: Iterable[Path], parse: Callable[[Path], Clip]) -> Iterator[Clip | DamagedFile]:
     """Each file's clip, or what is wrong with it."""
     for path in files:
         try:
             yield parse(path)
-        except DamagedClip as error:
+        except DamagedFile as error:
             yield error
 
 
@@ -125,7 +122,7 @@ def check(files: Sequence[Path], parse: Callable[[Path], Clip], official: int, w
     Raises:
         ValueError: damaged files; the text counts and names them.
     """
-    damaged = [str(error) for error in read_all(files, parse) if isinstance(error, DamagedClip)]
+    damaged = [str(error) for error in read_all(files, parse) if isinstance(error, DamagedFile)]
     missing = max(0, official - len(files))
     if not damaged and not missing:
         return f"complete, {len(files)} of {official}"

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from companion.formats.clips import Clip, DamagedClip, SkeletonFormat, find, make
+from companion.files import DamagedFile
+from companion.formats.clips import Clip, SkeletonFormat, find, make
 from companion.skeleton import KINECT_V1 as TREE
 
 CLASSES = (
@@ -33,7 +34,7 @@ def parse(path: Path) -> Clip:
     """The clip of one file; `camera` is 1 sitting, 2 standing."""
     named = NAME.fullmatch(path.stem)
     if not named:
-        raise DamagedClip(
+        raise DamagedFile(
             f"{path} is not named aAA_sSS_eEE_skeleton.txt, to a16, s10 and e02; rename or remove it"
         )
     action, subject, pose = map(int, named.groups())
@@ -48,21 +49,21 @@ def parse(path: Path) -> Clip:
         nonlocal at
         if at + n > len(words):
             line = words[-1][0] if words else 1
-            raise DamagedClip(f"{path}, line {line}: the file ends too early; download it again")
+            raise DamagedFile(f"{path}, line {line}: the file ends too early; download it again")
         numbers = []
         for line, word in words[at : at + n]:
             try:
                 numbers.append(float(word))
             except ValueError:
-                raise DamagedClip(f"{path}, line {line}: {word!r} is no number; download it again") from None
+                raise DamagedFile(f"{path}, line {line}: {word!r} is no number; download it again") from None
             if not np.isfinite(numbers[-1]):
-                raise DamagedClip(f"{path}, line {line}: {word} is not finite; download it again")
+                raise DamagedFile(f"{path}, line {line}: {word} is not finite; download it again")
         at += n
         return numbers
 
     frames, joints = take(2)
     if joints != J or frames < 1 or frames != int(frames) or frames > len(words):
-        raise DamagedClip(
+        raise DamagedFile(
             f"{path}, line 1: {frames:g} frames of {joints:g} joints, not of {J}; download it again"
         )
     skeleton = np.zeros((int(frames), BODIES, J, 3))
@@ -71,14 +72,14 @@ def parse(path: Path) -> Clip:
         (rows,) = take(1)
         if rows not in (0, 2 * J, 4 * J):
             line = words[at - 1][0]
-            raise DamagedClip(
+            raise DamagedFile(
                 f"{path}, line {line}: {rows:g} rows, not 0, {2 * J} or {4 * J}; download it again"
             )
         bodies = int(rows) // (2 * J)
         world = np.array(take(bodies * J * 8)).reshape(bodies, J, 2, 4)[:, :, 0]
         skeleton[t, :bodies], visible[t, :bodies] = world[..., :3], world[..., 3] > 0
     if at < len(words):
-        raise DamagedClip(f"{path}, line {words[at][0]}: text follows the last frame; download it again")
+        raise DamagedFile(f"{path}, line {words[at][0]}: text follows the last frame; download it again")
     return make(path, skeleton, visible, action - 1, subject, pose, named.group().removesuffix("_skeleton"))
 
 

@@ -20,7 +20,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numba import njit
 
-from companion.formats.clips import Clip, DamagedClip, SkeletonFormat, find, make
+from companion.files import DamagedFile
+from companion.formats.clips import Clip, SkeletonFormat, find, make
 from companion.media import video_length
 from companion.skeleton import KINECT_V2 as TREE
 
@@ -157,13 +158,13 @@ def read_skeleton(path: str | Path) -> Bodies:
     A joint that is not tracked may have no place; it then is where the body's other joints are on average.
 
     Raises:
-        DamagedClip: it is no whole skeleton file; the sentence names file and line.
+        DamagedFile: it is no whole skeleton file; the sentence names file and line.
     """
     text = Path(path).read_bytes()
 
-    def damaged(at: int, fault: str) -> DamagedClip:
+    def damaged(at: int, fault: str) -> DamagedFile:
         line = text.count(b"\n", 0, at) + 1
-        return DamagedClip(f"{path}, line {line}: {fault}; download it again")
+        return DamagedFile(f"{path}, line {line}: {fault}; download it again")
 
     letters = np.frombuffer(text + b"\n", np.uint8)
     most = len(text) // (2 * ROW) + 1  # a number takes two bytes at least
@@ -179,7 +180,7 @@ def read_skeleton(path: str | Path) -> Bodies:
         except ValueError:
             raise damaged(start, f"{word!r} is no number") from None
     if not frames:
-        raise DamagedClip(f"{path}, line 1: the clip has no frames; download it again")
+        raise DamagedFile(f"{path}, line 1: the clip has no frames; download it again")
     state, joints = values[:rows, :BODY_FIELDS], values[:rows, BODY_FIELDS:].reshape(rows, J, FIELDS)
     for row, column, start, end in slow[:left].tolist():
         joint, field = divmod(column - BODY_FIELDS, FIELDS)
@@ -253,7 +254,7 @@ def parse(path: Path) -> Clip:
     """The clip of one file, its people chosen; a clip without a body is damaged."""
     named = NAME.fullmatch(path.stem)
     if not named:
-        raise DamagedClip(f"{path} is not named SsssCcccPpppRrrrAaaa.skeleton; rename or remove it")
+        raise DamagedFile(f"{path} is not named SsssCcccPpppRrrrAaaa.skeleton; rename or remove it")
     _, camera, subject, _, action = map(int, named.groups())
     for what, number, most in (
         ("camera", camera, 3),
@@ -261,7 +262,7 @@ def parse(path: Path) -> Clip:
         ("action", action, len(CLASSES)),
     ):
         if not 1 <= number <= most:
-            raise DamagedClip(f"{path}: {what} {number} is not one of 1 to {most}; remove it")
+            raise DamagedFile(f"{path}: {what} {number} is not one of 1 to {most}; remove it")
     bodies, persons = acting(path)
     skeleton, visible = (padded(columns) for columns in tracks(bodies, persons))
     return make(path, skeleton, visible, action - 1, subject, camera, named.group())
@@ -271,17 +272,17 @@ def acting(path: Path) -> tuple[Bodies, list[list[int]]]:
     """What a file holds, and the rows of the people who act, see `choose`.
 
     Raises:
-        DamagedClip: nobody is there, or somebody twice.
+        DamagedFile: nobody is there, or somebody twice.
     """
     bodies = read_skeleton(path)
     if not len(bodies.body):
-        raise DamagedClip(
+        raise DamagedFile(
             f"{path}: no body in any of {bodies.frames} frames; it belongs to the samples to ignore"
         )
     pairs, count = np.unique(np.stack([bodies.frame, bodies.body], 1), axis=0, return_counts=True)
     if count.max() > 1:
         frame, body = pairs[count.argmax()]
-        raise DamagedClip(f"{path}: body {body} is twice in frame {frame}; download it again")
+        raise DamagedFile(f"{path}: body {body} is twice in frame {frame}; download it again")
     persons = people(bodies)
     skeleton, visible = tracks(bodies, persons)
     seen = np.flatnonzero(visible.any((0, 2)))  # a body may be listed and never be tracked
@@ -315,14 +316,14 @@ def matched(path: Path, frames: int) -> None:
     """Refuse a skeleton file of so many frames whose video is missing or has others.
 
     Raises:
-        DamagedClip: in one sentence.
+        DamagedFile: in one sentence.
     """
     try:
         count = video_length(video(path))
     except FileNotFoundError:
-        raise DamagedClip(f"{path} has no video {video(path).name}; download it") from None
+        raise DamagedFile(f"{path} has no video {video(path).name}; download it") from None
     if count != frames:
-        raise DamagedClip(f"{video(path)} has {count} frames, its skeleton {frames}; download both again")
+        raise DamagedFile(f"{video(path)} has {count} frames, its skeleton {frames}; download both again")
 
 
 def unmatched(files: list[Path]) -> list[Path]:
@@ -336,7 +337,7 @@ def pixels(path: Path) -> tuple[Float[np.ndarray, "T 2 25 2"], Bool[np.ndarray, 
     """Where the joints of `parse` are in the colour picture of 1920 x 1080, and whether that is given.
 
     Raises:
-        DamagedClip: as `parse`.
+        DamagedFile: as `parse`.
     """
     bodies, persons = acting(path)
     places = padded(spread(bodies, persons, COLOUR))

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from companion.formats.clips import Clip, DamagedClip, SkeletonFormat, find, make
+from companion.files import DamagedFile
+from companion.formats.clips import Clip, SkeletonFormat, find, make
 from companion.skeleton import KINECT_V1 as TREE
 
 CLASSES = (
@@ -34,27 +35,27 @@ def parse(path: Path) -> Clip:
     """The clip of one file."""
     named = NAME.fullmatch(path.stem)
     if not named:
-        raise DamagedClip(f"{path} is not named aAA_sSS_eEE_vVV.json, v01 to v03; rename or remove it")
+        raise DamagedFile(f"{path} is not named aAA_sSS_eEE_vVV.json, v01 to v03; rename or remove it")
     action, subject, _, view = map(int, named.groups())
     try:
         content = json.loads(path.read_bytes())
         skeleton = np.array(content["skeletons"], float)
         label = content["label"]
     except json.JSONDecodeError as error:
-        raise DamagedClip(f"{path}, line {error.lineno}: {error.msg}; download it again") from None
+        raise DamagedFile(f"{path}, line {error.lineno}: {error.msg}; download it again") from None
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        raise DamagedClip(
+        raise DamagedFile(
             f"{path}, line 1: no object with `skeletons` and `label` ({error}); download it again"
         ) from None
     if skeleton.ndim != 3 or skeleton.shape[1:] != (len(TREE), 3) or not len(skeleton):
-        raise DamagedClip(
+        raise DamagedFile(
             f"{path}, line 1: skeletons of shape {skeleton.shape}, not T 20 3; download it again"
         )
     if not np.isfinite(skeleton).all():
         frame = int(np.argwhere(~np.isfinite(skeleton))[0, 0])
-        raise DamagedClip(f"{path}, line 1: a coordinate of frame {frame} is not finite; download it again")
+        raise DamagedFile(f"{path}, line 1: a coordinate of frame {frame} is not finite; download it again")
     if action not in ACTIONS or label != ACTIONS.index(action) + 1:
-        raise DamagedClip(
+        raise DamagedFile(
             f"{path}, line 1: label {label!r} does not go with action {action}; download it again"
         )
     visible = np.any(skeleton, -1)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from companion.formats.clips import Clip, DamagedClip, SkeletonFormat, find, make
+from companion.files import DamagedFile
+from companion.formats.clips import Clip, SkeletonFormat, find, make
 from companion.skeleton import OPENNI as TREE
 
 CLASSES = (
@@ -48,20 +49,20 @@ def parse(path: Path) -> Clip:
     """The clip of one file; `camera` is the number of its set, the copy's subjects are not known."""
     pair, action, number = path.parts[-4:-1]
     if pair not in SETS or not re.fullmatch(r"0[1-8]", action):
-        raise DamagedClip(f"{path}: not a set and a class of SBU, sXXsYY/01 to 08; remove it")
+        raise DamagedFile(f"{path}: not a set and a class of SBU, sXXsYY/01 to 08; remove it")
     rows = []
     for line, text in enumerate(path.read_text(encoding="latin-1").rstrip().splitlines(), 1):
         words = text.rstrip(", \t").split(",")
         if len(words) != NUMBERS:
-            raise DamagedClip(f"{path}, line {line}: {len(words)} numbers, not {NUMBERS}; download it again")
+            raise DamagedFile(f"{path}, line {line}: {len(words)} numbers, not {NUMBERS}; download it again")
         try:
             rows.append([float(word) for word in words])
         except ValueError as error:
-            raise DamagedClip(f"{path}, line {line}: {error}; download it again") from None
+            raise DamagedFile(f"{path}, line {line}: {error}; download it again") from None
         if not np.isfinite(rows[-1]).all():
-            raise DamagedClip(f"{path}, line {line}: a coordinate is not finite; download it again")
+            raise DamagedFile(f"{path}, line {line}: a coordinate is not finite; download it again")
     if not rows:
-        raise DamagedClip(f"{path}, line 1: the clip has no frames; download it again")
+        raise DamagedFile(f"{path}, line 1: the clip has no frames; download it again")
     normal = np.array(rows)[:, 1:].reshape(len(rows), 2, len(TREE), 3)
     x, y, z = np.moveaxis(normal, -1, 0)
     metres = np.stack([1280 - 2560 * x, 960 - 1920 * y, z * 10000 / 7.8125], -1) / 1000
