@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def scorer(groups: dict[str, Bool[Tensor, " C"]], away: tuple[str, Sequence[int]] | None = None) -> Callable:
-    """Scores for `training.measure`: in percent, one value a clip, NaN where it is not defined.
+    """Scores for `training.evaluate`: in percent, one value a clip, NaN where it is not defined.
 
     `accuracy`, `accuracy_pose` and `accuracy_rgb` of the fused scores and of each stream; `within_*`, of the
     clips of a group: the same, when it is known that it is this group. `share_*`: how many clips are of it.
