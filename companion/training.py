@@ -317,6 +317,11 @@ def summary(rows: dict[str, np.ndarray], units: Sequence[str], kept: Sequence[st
     return Scores(metrics | {"n_test": len(place)}, counts, means, ids.tolist())
 
 
+def in_precision(whole: dict, part: dict) -> dict:
+    """The params of a part, trained in the precision of the whole unless they say another one."""
+    return {"precision": whole.get("precision", "f32")} | part
+
+
 def pretrained(
     build: Callable[[], Model], params: dict, data: Samples, loss: Step, *, seed: int, checkpoint: Path
 ) -> Model:

@@ -14,7 +14,7 @@ from companion.metrics import joints
 from companion.models import skeleton_baselines, sta_lstm
 from companion.records import Run
 from companion.simulator.release import SKELETONS, Release
-from companion.training import Experiment, from_pretrained, pretrained
+from companion.training import Experiment, from_pretrained, in_precision, pretrained
 
 TRANSFER = "-transfer"  # of a variant that first learns from simulated bodies with the dataset's joints
 
@@ -46,10 +46,9 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
     @cache
     def first(before: Place) -> nn.Module:
         other = side("simulated", "train", before, layout=run.source)
-        kept = records.checkpoint(replace(run, fold=0), params["before"], before.data(), presets.code(run))
-        return pretrained(
-            model(other), params["before"], other, sta_lstm.objective, seed=run.seed, checkpoint=kept
-        )
+        own = in_precision(params, params["before"])
+        kept = records.checkpoint(replace(run, fold=0), own, before.data(), presets.code(run))
+        return pretrained(model(other), own, other, sta_lstm.objective, seed=run.seed, checkpoint=kept)
 
     def ready() -> Skeletons:
         if before:

@@ -12,7 +12,7 @@ from companion.files import checkout
 from companion.metrics import hands
 from companion.models import hand_attention
 from companion.records import Run
-from companion.training import Experiment, accelerator, pretrained
+from companion.training import Experiment, accelerator, in_precision, pretrained
 
 
 def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
@@ -26,7 +26,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
             f"unknown variant {run.variant!r} of {run.chapter}; choose one of {', '.join(known)}"
         )
     params, place = asked(params, run.seed, run.source, root)
-    eye = params["crops"]
+    eye = in_precision(params, params["crops"])
     side = cache(partial(clips, run, params, root))
 
     def data() -> dict[str, str]:
@@ -38,13 +38,10 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         order = "gru" if run.variant == "sta-hands" else "tour"
         C, body = len(train.classes), train.body
         sizes = (order, body.tree, body.bodies, C, body.frames, *params["pose"].get("features", []))
-        kept = records.checkpoint(
-            replace(run, variant=f"pose-{order}"), params["pose"], data(), presets.code(run)
-        )
+        own = in_precision(params, params["pose"])
+        kept = records.checkpoint(replace(run, variant=f"pose-{order}"), own, data(), presets.code(run))
         build = partial(hand_attention.pose_stream, *sizes)
-        return pretrained(
-            build, params["pose"], train, hand_attention.objective, seed=run.seed, checkpoint=kept
-        )
+        return pretrained(build, own, train, hand_attention.objective, seed=run.seed, checkpoint=kept)
 
     @cache
     def crops() -> hand_attention.Crops | hand_attention.Inception:

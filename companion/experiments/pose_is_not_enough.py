@@ -15,7 +15,7 @@ from companion.files import checkout, fingerprint
 from companion.metrics import hands
 from companion.models import hand_attention
 from companion.records import Run
-from companion.training import Experiment, from_pretrained, load_checkpoint, pretrained
+from companion.training import Experiment, from_pretrained, in_precision, load_checkpoint, pretrained
 
 EDGES = 200, 250, 300, 400  # of how far a thing may be from the hand, in pixels of 1920 x 1080
 VARIANTS = {  # name -> what it sees
@@ -35,7 +35,9 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
     params, place = asked(params, run.seed, run.source, root)
     side = cache(partial(clips, run, params, root))
     kind, _, order = run.variant.partition("-")
-    before = params.get("before", {}) if kind != "pose" else {}
+    before = {}
+    if "before" in params and kind != "pose":
+        before = in_precision(params, params["before"])
 
     def crops(classes: int) -> hand_attention.Crops:
         return hand_attention.Crops(side("train").crops.shape[-1], classes)
