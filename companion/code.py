@@ -6,20 +6,22 @@ no tree. A closure is a module with all that it imports from the package, at any
 
 import ast
 import inspect
+import json
 import sys
 import textwrap
 from collections.abc import Iterable
 from functools import cache, partial
 from pathlib import Path
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, ModuleType
+
+import numpy as np
 
 from companion.files import fingerprint
 
 PACKAGE = Path(__file__).resolve().parent
 PLUMBING = frozenset(  # where numbers are kept and asked for, not what they are
-    f"companion.{room}" for room in ("code", "files", "presets", "records")
+    f"companion.{room}" for room in ("code", "datasets.cache", "files", "presets", "records")
 )
-PLAIN = (int, float, str, bool, tuple, list, dict, type(None))
 
 
 def semantics(path: str | Path) -> str:
@@ -111,10 +113,10 @@ def imports(tree: ast.AST) -> Iterable[str]:
 def defined(*objects: object) -> dict[str, str]:
     """What callables compute that are defined outside the package, in a notebook say: name -> fingerprint.
 
-    Functions and classes that they use and that are defined in the same place count, and plain values too.
+    What they use there counts as well: functions, classes, modules, numbers and arrays.
 
     Raises:
-        ValueError: the source of one cannot be had, so that it cannot be told from another.
+        ValueError: something that they use cannot be read or compared.
     """
     found: dict[str, str] = {}
     left = list(objects)
@@ -124,9 +126,14 @@ def defined(*objects: object) -> dict[str, str]:
             left += [it.func, *it.args, *it.keywords.values()]
         elif isinstance(it, MethodType):
             left += [it.__func__, type(it.__self__)]
-        elif isinstance(it, FunctionType | type) and it.__module__.split(".")[0] != "companion":
+        elif hasattr(it, "__wrapped__"):
+            left.append(it.__wrapped__)
+        elif isinstance(it, ModuleType):
+            if not foreign(it.__name__) and it.__file__:
+                found[it.__name__] = semantics(it.__file__)
+        elif isinstance(it, FunctionType | type):
             name = f"{it.__module__}.{it.__qualname__}"
-            if name in found or it.__module__ in sys.stdlib_module_names or installed(it.__module__):
+            if name in found or foreign(it.__module__):
                 continue
             try:
                 tree = ast.parse(textwrap.dedent(inspect.getsource(it)).strip().rstrip(","))
@@ -137,14 +144,39 @@ def defined(*objects: object) -> dict[str, str]:
             used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
             values = inspect.getclosurevars(it) if isinstance(it, FunctionType) else None
             known = {**values.globals, **values.nonlocals} if values else vars(sys.modules[it.__module__])
-            plain = {n: known[n] for n in sorted(used & known.keys()) if isinstance(known[n], PLAIN)}
-            found[name] = fingerprint([dump(tree).encode(), repr(plain).encode()])
-            left += [known[n] for n in used & known.keys() if callable(known[n])]
-            left += it.__mro__[1:] if isinstance(it, type) else []
+            parts = {n: known[n] for n in sorted(used & known.keys())}
+            calls = {n: part for n, part in parts.items() if callable(part) or isinstance(part, ModuleType)}
+            plain = [f"{n}={value(n, part)}" for n, part in parts.items() if n not in calls]
+            found[name] = fingerprint([dump(tree).encode(), *(text.encode() for text in plain)])
+            left += [*calls.values(), *(it.__mro__[1:] if isinstance(it, type) else ())]
+        elif callable(it) and not foreign(getattr(it, "__module__", None) or "builtins"):
+            name = f"{type(it).__module__}.{type(it).__qualname__} object"
+            found[name] = fingerprint(value(name, vars(it)).encode())
+            left.append(type(it))
+        elif callable(it) and type(it).__module__.startswith("torch.nn"):
+            found[f"{type(it).__qualname__} object"] = fingerprint(repr(it).encode())
     return found
 
 
-def installed(module: str) -> bool:
-    """Does a module come from an installed package? Its version stands in the record."""
+def value(name: str, it: object) -> str:
+    """A number, text, list, table or array as text, equal for equal ones.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if hasattr(it, "__array__"):
+        array = np.asarray(it)
+        return f"{array.dtype}{array.shape}{fingerprint(array.tobytes())}"
+    try:
+        return json.dumps(it, sort_keys=True)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} is a {type(it).__name__}, which cannot be compared; make it inside the function"
+        ) from None
+
+
+def foreign(module: str) -> bool:
+    """Is a module the package's own, Python's, or an installed one, whose version stands in the record?"""
     file = getattr(sys.modules.get(module), "__file__", None) or ""
-    return "site-packages" in file or "dist-packages" in file
+    packages = "site-packages" in file or "dist-packages" in file
+    return packages or module.split(".")[0] in ("companion", "builtins", *sys.stdlib_module_names)

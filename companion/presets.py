@@ -170,8 +170,9 @@ def code(run: Run) -> dict[str, str]:
     The simulator is not in it: its code is in the fingerprint of its releases.
     """
     modules = [f"companion.experiments.{run.chapter}", "companion.training"]
-    if run.source in SKELETONS:  # its reader is imported by name
-        modules.append(f"companion.formats.{SKELETONS[run.source]}")
+    listed = preset(run)
+    sources = [run.source, *(["simulated"] if listed and "release" in listed[0].get("before", {}) else [])]
+    modules += [f"companion.formats.{SKELETONS[name]}" for name in sources if name in SKELETONS]
     return closure(*modules, without="companion.simulator")
 
 

@@ -17,6 +17,7 @@ import re
 import subprocess
 import zlib
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +27,7 @@ from jaxtyping import Float
 
 from companion.files import REPOSITORY, fingerprint, scratch, write_whole
 
+WEIGHTS = ContextVar("weights", default="weights")  # the folder of checkpoints in `scratch`
 PROFILES = ("quick", "full", "paper")
 PACKAGES = ("torch", "torchvision", "numpy", "accelerate")
 FIELDS = {"run": dict, "params": dict, "metrics": dict, "provenance": dict}
@@ -97,7 +99,7 @@ def folder(profile: str, out: str | Path | None = None) -> Path:
 def checkpoint(run: Run, params: dict, data: dict, code: dict) -> Path:
     """Where the run's weights lie on this machine; those of other params, data or code lie elsewhere."""
     key = fingerprint([json.dumps(part, sort_keys=True).encode() for part in (params, data, code)])
-    return run.path(scratch() / "weights").with_suffix(f".{key}.safetensors")
+    return run.path(scratch() / WEIGHTS.get()).with_suffix(f".{key}.safetensors")
 
 
 def read(path: str | Path) -> dict:
@@ -134,12 +136,19 @@ def read(path: str | Path) -> dict:
     return record
 
 
-def standing(record: dict, params: dict, code: Mapping[str, str], data: Mapping | None = None) -> list[str]:
+def standing(
+    record: dict,
+    params: dict,
+    code: Mapping[str, str],
+    data: Mapping | None = None,
+    kept: Sequence[str] = (),
+) -> list[str]:
     """Why a record does not stand: what differs from what would be made now; empty if it stands.
 
     Args:
         code: see `companion.code.closure`.
         data: fingerprints; None: not compared, where the data need not be there.
+        kept: metrics whose scores per unit of the test set are needed.
     """
     provenance, reasons = record["provenance"], []
     wanted = json.loads(json.dumps(params))
@@ -159,6 +168,9 @@ def standing(record: dict, params: dict, code: Mapping[str, str], data: Mapping 
             then = made[-1]["code"]
             files = [file for file in sorted({*then, *code}) if then.get(file) != code.get(file)]
             reasons.append(f"older than {', '.join(files)}")
+    lost = [name for name in kept if name in record["metrics"] and name not in record.get("units", {})]
+    if lost and "counts" in record:
+        reasons.append(f"keeps no scores per unit of {', '.join(lost)}")
     precision = provenance.get("precision") or "f32"
     if "precision" not in changed and precision != params.get("precision", "f32"):
         reasons.append(f"trained in {precision}")
@@ -225,6 +237,16 @@ def unpack(text: str) -> Float[np.ndarray, " U"]:
         raise ValueError(f"the scores of a record cannot be read ({error}); make it again") from None
 
 
+def acceptable(path: Path, record: dict, data: Mapping[str, str]) -> None:
+    """Refuse a record that was made from other data than there are now.
+
+    Raises:
+        ValueError: it names the record.
+    """
+    if "counts" in record and record["provenance"].get("data") != dict(data):
+        raise ValueError(f"{path} was made from other data; make it again")
+
+
 def accept(path: Path, code: Mapping[str, str], data: Mapping[str, str], rerun: str) -> None:
     """Note in a record that present code gives its numbers, as another record of its variant shows.
 
@@ -236,9 +258,8 @@ def accept(path: Path, code: Mapping[str, str], data: Mapping[str, str], rerun: 
         ValueError: the record was made from other data.
     """
     record = read(path)
+    acceptable(path, record, data)
     provenance = record["provenance"]
-    if "counts" in record and provenance.get("data") != dict(data):
-        raise ValueError(f"{path} was made from other data; make it again")
     shown = {"code": dict(code), "data": dict(data), "commit": commit(), "rerun": rerun}
     provenance["accepted"] = [*provenance.get("accepted", []), shown]
     write_whole(path, json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n")
@@ -286,8 +307,8 @@ def commit() -> str | None:
 
 
 def dirty() -> bool | None:
-    """Were tracked files changed? None where that cannot be known."""
-    changed = git("status", "--porcelain", "--untracked-files=no") if commit() else None
+    """Were files of the package changed or added? None where that cannot be known."""
+    changed = git("status", "--porcelain", "--", "companion") if commit() else None
     return None if changed is None else bool(changed)
 
 

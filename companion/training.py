@@ -68,7 +68,8 @@ class Experiment:
 
     Args:
         data: fingerprints of all that it reads, by name.
-        train, test: give the two sides of the protocol.
+        read: reads what lies on disk and trains nothing; of several processes the main one does it first.
+        train, test: give the two sides of the protocol, once what they build on is trained.
         build: makes the model; called after seeding.
         params: `fit` holds options of `fit`; `precision` is f32 unless it says bf16. The record keeps them.
         loss: what `fit` lowers, called as loss(model, batch).
@@ -77,6 +78,7 @@ class Experiment:
     """
 
     data: Callable[[], dict[str, str]]
+    read: Callable[[], Any]
     train: Callable[[], Any]
     test: Callable[[], Any]
     build: Callable[[], Any]
@@ -231,6 +233,10 @@ def fit(
         fused=True,
     )
     losses = load_checkpoint(checkpoint, model, optimizer) if checkpoint and Path(checkpoint).exists() else []
+    if len(losses) >= epochs:
+        if schedule:
+            schedule(1.0)
+        return losses
     with computing(model, precision):
         trained, optimizer = device.prepare(model, optimizer)
         steps, step = epochs * len(share), len(losses) * len(share)

@@ -1,10 +1,12 @@
 """A changed sentence leaves what is made by code alone; a changed number does not."""
 
 import shutil
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+from torch import nn
 
 from companion import code
 
@@ -118,3 +120,37 @@ def test_what_has_no_source_cannot_be_compared():
     exec("def f(x):\n    return x", space)
     with pytest.raises(ValueError, match="the source of nowhere.f cannot be read"):
         code.defined(space["f"])
+
+
+class Scaled:
+    """A loss that is an object."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, x):
+        return self.factor * x
+
+
+TABLE = np.arange(3)
+CALLS = [twice]
+
+
+def by_table(x):
+    return TABLE[x]
+
+
+def by_list(x):
+    return CALLS[0](x)
+
+
+def test_objects_caches_and_arrays_count(monkeypatch):
+    assert code.defined(Scaled(2)) != code.defined(Scaled(3))
+    assert set(code.defined(Scaled(2))) == {"test_code.Scaled", "test_code.Scaled object"}
+    assert code.defined(cache(twice)) == code.defined(twice)
+    assert code.defined(nn.Dropout(0.1)) != code.defined(nn.Dropout(0.2)) != {}
+    first = code.defined(by_table)
+    monkeypatch.setitem(globals(), "TABLE", np.arange(3) + 1)
+    assert code.defined(by_table) != first
+    with pytest.raises(ValueError, match="CALLS is a list, which cannot be compared; make it inside"):
+        code.defined(by_list)

@@ -1,8 +1,13 @@
 """Chapters run by one call: what stands is left, what has changed is made again, nothing too early."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +21,7 @@ from companion.datasets.digits import Digits
 from companion.models import ram
 from companion.simulator import release
 from companion.simulator.release import Release
+from companion.skeleton import KINECT_V2
 
 RUN = records.Run("05_hard_attention", "digits", "quick", "centred-28", "fc-16")
 PARAMS = {"model": {"side": 8, "scales": 1}, "fit": {"epochs": 2, "lr": 1e-2, "batch_size": 50}}
@@ -297,3 +303,100 @@ def test_part_models_keep_a_value_an_image(out):
     assert abs(each.mean() - done.record["metrics"]["average_precision"]) < 10
     again = measured(out, params, run)
     assert again.record == done.record and again.model is not None
+
+
+PARTS = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from accelerate import debug_launcher
+
+from companion import experiments, records, training
+from companion.datasets.digits import Digits
+from companion.models import ram
+
+OUT = sys.argv[1]
+RUN = records.Run("05_hard_attention", "digits", "quick", "centred-28", "fc-4")
+FIT = {"epochs": 1, "lr": 0.01, "batch_size": 50}
+
+
+def build():
+    return ram.FullyConnected(28, 4)
+
+
+def train():
+    data, kept = Digits("digits", "validation"), Path(OUT) / "part.safetensors"
+    training.pretrained(build, {"fit": FIT}, data, ram.objective, seed=0, checkpoint=kept)
+    return data
+
+
+def measured():
+    params = {"model": {"side": 8, "scales": 1}, "fit": FIT}
+    experiments.measure(RUN, replace(experiments.prepare(RUN, params), train=train), OUT)
+    print("done", flush=True)
+
+
+if __name__ == "__main__":
+    debug_launcher(measured, num_processes=2)
+"""
+
+
+def test_two_processes_pretrain_together(tmp_path):
+    """What an experiment builds on is trained by all processes; none waits for the others meanwhile."""
+    (tmp_path / "parts.py").write_text(PARTS)
+    env = os.environ | {"COMPANION_OUT": str(tmp_path / "scratch"), "ACCELERATE_USE_CPU": "1"}
+    call = [sys.executable, str(tmp_path / "parts.py"), str(tmp_path / "runs")]
+    done = subprocess.run(call, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("done") == 2 and len(list((tmp_path / "runs").rglob("*.json"))) == 1
+
+
+@pytest.mark.parametrize("chapter", ["pose_driven_attention", "pose_is_not_enough"])
+def test_a_part_of_other_data_params_is_another_one(chapter, out, monkeypatch):
+    """Poses that are turned more, crops that are wider: what is pretrained on them is not the same."""
+    module = import_module(f"companion.experiments.{chapter}")
+    body = SimpleNamespace(frames=4, tree=KINECT_V2, bodies=1)
+    shown = SimpleNamespace(classes=["a"], body=body, crops=np.zeros((1, 2, 3, 24, 24)))
+    monkeypatch.setattr(module, "clips", lambda *words: shown)
+    found = []
+
+    def pretrained(*words, checkpoint, **options):
+        found.append(checkpoint)
+        raise InterruptedError
+
+    monkeypatch.setattr(module, "pretrained", pretrained)
+    fit = {"fit": {"epochs": 1, "lr": 0.1}}
+    shared = {"release": {"subjects": 2}, "pose": fit, "crops": fit, "before": fit | {"classes": 2}, **fit}
+    variant = "hands" if chapter == "pose_driven_attention" else "crops"
+    run = next(iter(presets.plan(chapter, "simulated", variant=variant)))
+    for data in ({"turn": 0.3}, {"turn": 0.3}, {"turn": 1.5}, {"turn": 0.3, "crop": 400}):
+        with pytest.raises(InterruptedError):
+            experiments.prepare(run, shared | {"data": data}).train()
+    assert found[0] == found[1] and len(set(found)) == 3
+
+
+def test_a_record_without_the_scores_that_a_claim_needs_is_made_again(out, trained, monkeypatch):
+    measured(out, units=["error"])
+    measured(out, units=["error"])
+    assert len(trained) == 1
+    record = records.read(RUN.path(out))
+    record["units"].pop("error")
+    RUN.path(out).write_text(json.dumps(record))
+    assert "error" in measured(out, units=["error"]).record["units"] and len(trained) == 2
+
+
+def test_a_damaged_checkpoint_does_not_matter_where_the_record_stands(out):
+    record = measured(out).record
+    (checkpoint,) = (out.parent / "scratch/weights").rglob("*.safetensors")
+    checkpoint.write_bytes(b"damaged")
+    assert measured(out)[:3] == (record, None, [])
+
+
+def test_another_release_does_not_take_the_place_of_committed_records(out, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "REPOSITORY", tmp_path)
+    small = release.stored(release.Release(groups=("motion",), subjects=2, cameras=1, frames=8, height=0))
+    plan = experiments.plan("attention_on_joints", "simulated", "full", variant="lstm")
+    with pytest.raises(ValueError, match="root holds another release than the preset of lstm; pass out"):
+        experiments.run(plan, small)
+    assert not (tmp_path / "results").exists()

@@ -50,6 +50,13 @@ def test_imports_go_down_or_to_the_right():
     assert wrong == []
 
 
+def test_no_import_is_relative():
+    """The fingerprint of code follows absolute imports alone."""
+    for path in PACKAGE.rglob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text()))
+        assert not [node for node in nodes if isinstance(node, ast.ImportFrom) and node.level], path
+
+
 def test_models_and_datasets_do_not_know_each_other():
     assert "datasets" not in built()["models"] and "models" not in built()["datasets"]
 

@@ -8,6 +8,7 @@ Notebook, batch, `companion train` and `companion rerun` all do this:
 A chapter's file gives `prepare(run, params, root) -> Experiment`, which reads and trains nothing by itself.
 """
 
+import shutil
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import pandas as pd
+from accelerate.utils import broadcast_object_list
 
 from companion import code, presets, records, training
 from companion.files import scratch
@@ -60,7 +62,9 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         raise ValueError(
             f"{run.notebook} has no experiment companion/experiments/{run.chapter}.py; there are {known}"
         )
-    return import_module(f"companion.experiments.{run.chapter}").prepare(run, params, root)
+    chapter = import_module(f"companion.experiments.{run.chapter}")
+    presets.check_options(f"{run.chapter}.yaml, fit of {run.variant}", params["fit"], chapter.FIT)
+    return chapter.prepare(run, params, root)
 
 
 def codes(run: Run, experiment: Experiment) -> dict[str, str]:
@@ -84,21 +88,24 @@ def measure(run: Run, experiment: Experiment, out: str | Path | None = None) -> 
     device, params = training.accelerator(), experiment.params
     path, data, made_by = run.path(out), experiment.data(), codes(run, experiment)
     checkpoint = records.checkpoint(run, params, data, made_by)
-    record, start, resumed = None, perf_counter(), checkpoint.exists()
-    if path.is_file() and not records.standing(found := records.read(path), params, made_by, data):
-        record = found
-        if not resumed:
-            return Done(record, None, [], experiment)
-        with device.main_process_first():
+    start, kept = perf_counter(), experiment.units
+    record = records.read(path) if path.is_file() else None
+    if record and records.standing(record, params, made_by, data, kept):
+        record = None
+    record, resumed = broadcast_object_list([record, checkpoint.exists()])  # as the main process sees them
+    if record and not resumed:
+        return Done(record, None, [], experiment)
+    surroundings = records.surroundings()
+    with device.main_process_first():  # it fills the cache
+        experiment.read()
+    if record:
+        try:
             model, losses = experiment.load(run.seed, checkpoint)
+        except ValueError:  # a damaged checkpoint, which the record does not need
+            return Done(record, None, [], experiment)
         if experiment.weights(model) != record["provenance"].get("weights"):
             return Done(record, None, [], experiment)
         return Done(record, model, losses, experiment)
-    surroundings = records.surroundings()
-    device.wait_for_everyone()  # until all have looked whether the record stands
-    with device.main_process_first():  # it fills the cache
-        experiment.train()
-        experiment.test()
     model, losses = experiment.learn(run.seed, checkpoint)
     scores = experiment.evaluate(model, run.seed)
     if device.is_main_process:
@@ -132,6 +139,12 @@ def run(
     What comes back holds no data: each experiment is a fresh one, that reads them again where it is asked.
     """
     fresh = {run: prepare(run, params, root) for run, params in plan.items()}
+    for run, params in plan.items():
+        if out is None and run.profile != "quick" and fresh[run].params != params:
+            raise ValueError(
+                f"root holds another release than the preset of {run.variant}; pass out, so that its record"
+                " does not take the place of a committed one"
+            )
     return {
         run: measure(run, prepare(run, params, root), out)._replace(experiment=fresh[run])
         for run, params in plan.items()
@@ -175,16 +188,15 @@ def rerun(path: str | Path, root: str | Path | None = None) -> tuple[dict, dict,
     except ValueError as error:
         raise ValueError(f"{path} cannot be made again: {error}") from None
     folder = scratch() / "rerun"
-    new_file = this.path(folder / "runs")
+    shutil.rmtree(folder, ignore_errors=True)
     threads = torch.get_num_threads()
     torch.set_num_threads(provenance.get("threads", threads))
-    new_file.unlink(missing_ok=True)
-    made = records.checkpoint(this, experiment.params, experiment.data(), codes(this, experiment))
-    made.unlink(missing_ok=True)
+    apart = records.WEIGHTS.set("rerun/weights")
     try:
         new = measure(this, experiment, folder / "runs").record
     finally:
         torch.set_num_threads(threads)
+        records.WEIGHTS.reset(apart)
     rows = {
         name: {
             "old": old["metrics"].get(name),
@@ -210,9 +222,13 @@ def accept(path: str | Path, old: dict, new: dict, root: str | Path | None = Non
     if not records.same(old, new):
         raise ValueError(f"{path} is not equal to what was made again; nothing is accepted")
     marked = sorted(path.parent.glob(f"{old['run']['variant']}-fold*-seed*.json"))
+    shown = {}
     for other in marked:
         record = records.read(other)
         this = Run(**record["run"])
         experiment = prepare(this, record["params"], root)
-        records.accept(other, codes(this, experiment), experiment.data(), path.name)
+        shown[other] = codes(this, experiment), experiment.data()
+        records.acceptable(other, record, shown[other][1])
+    for other, (own, data) in shown.items():
+        records.accept(other, own, data, path.name)
     return marked

@@ -14,6 +14,7 @@ from companion.records import Run
 from companion.training import Experiment, Scores
 
 VARIANTS = ("free", "anywhere", "rigid", "off")
+FIT = latent_svm.train  # what takes the options of the presets' `fit`
 
 
 class PartModels(Experiment):
@@ -52,6 +53,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> PartModel
     reach = params["fit"].get("reach", dpm.REACH)
     return PartModels(
         data=lambda: {"scenes": drawn},
+        read=lambda: (side("train"), side("test")),
         train=partial(side, "train"),
         test=partial(side, "test"),
         build=learned,

@@ -10,9 +10,10 @@ from companion.datasets.sources import data_fingerprint
 from companion.metrics import glimpses
 from companion.models import ram
 from companion.records import Run
-from companion.training import Experiment
+from companion.training import Experiment, fit
 
 VARIANTS = r"(ram|random|soft|fc)-[1-9]\d*|conv"
+FIT = fit  # what takes the options of the presets' `fit`
 
 
 def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
@@ -26,10 +27,12 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
             " fc-W (W units) or conv"
         )
     train = cache(lambda: Digits(run.source, "train", run.protocol, run.seed, root))
+    test = cache(lambda: Digits(run.source, "test", run.protocol, root=root))
     return Experiment(
         data=lambda: {run.source: data_fingerprint(run.source, root)},
+        read=lambda: (train(), test()),
         train=train,
-        test=cache(lambda: Digits(run.source, "test", run.protocol, root=root)),
+        test=test,
         build=lambda: ram.build(run.variant, train().side, **params["model"]),
         params=params,
         loss=partial(ram.objective, **params.get("loss", {})),

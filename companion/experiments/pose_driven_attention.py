@@ -12,7 +12,9 @@ from companion.files import checkout
 from companion.metrics import hands
 from companion.models import hand_attention
 from companion.records import Run
-from companion.training import Experiment, accelerator, in_precision, pretrained
+from companion.training import Experiment, accelerator, fit, in_precision, pretrained
+
+FIT = fit  # what takes the options of the presets' `fit`
 
 
 def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
@@ -39,7 +41,8 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         C, body = len(train.classes), train.body
         sizes = (order, body.tree, body.bodies, C, body.frames, *params["pose"].get("features", []))
         own = in_precision(params, params["pose"])
-        kept = records.checkpoint(replace(run, variant=f"pose-{order}"), own, data(), presets.code(run))
+        asked_for = {"pose": own, "data": params["data"]}
+        kept = records.checkpoint(replace(run, variant=f"pose-{order}"), asked_for, data(), presets.code(run))
         build = partial(hand_attention.pose_stream, *sizes)
         return pretrained(build, own, train, hand_attention.objective, seed=run.seed, checkpoint=kept)
 
@@ -49,7 +52,9 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
             return hand_attention.Inception(checkout() / eye["inception"]).eval()
         train = side("train")
         size, classes = train.crops.shape[-1], eye.get("classes", len(train.classes))
-        return learned_crops(run, eye, train, partial(hand_attention.Crops, size, classes), data())
+        asked_for = {"crops": eye, "data": params["data"]}
+        kept = records.checkpoint(replace(run, variant="crops"), asked_for, data(), presets.code(run))
+        return learned_crops(run, eye, train, partial(hand_attention.Crops, size, classes), kept)
 
     @cache
     def seen(split: str) -> Hands:
@@ -58,6 +63,8 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         its.see(eyes, accelerator().device)
         return its
 
+    scorer = cache(lambda: hands.scorer(groups(side("test"))))
+
     def build() -> hand_attention.Streams:
         train = seen("train")
         sizes = (train.hands, train.body.frames, len(train.classes))
@@ -65,11 +72,12 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
 
     return Experiment(
         data=data,
+        read=lambda: (side("train"), side("test")),
         train=partial(seen, "train"),
         test=partial(seen, "test"),
         build=build,
         params=params,
         loss=hand_attention.objective,
-        score=lambda model, batch: hands.scorer(groups(side("test")))(model, batch),
+        score=lambda model, batch: scorer()(model, batch),
         units=presets.claimed(run.chapter),
     )

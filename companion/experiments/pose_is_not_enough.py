@@ -15,7 +15,7 @@ from companion.files import checkout, fingerprint
 from companion.metrics import hands
 from companion.models import hand_attention
 from companion.records import Run
-from companion.training import Experiment, from_pretrained, in_precision, load_checkpoint, pretrained
+from companion.training import Experiment, fit, from_pretrained, in_precision, load_checkpoint, pretrained
 
 EDGES = 200, 250, 300, 400  # of how far a thing may be from the hand, in pixels of 1920 x 1080
 VARIANTS = {  # name -> what it sees
@@ -23,6 +23,7 @@ VARIANTS = {  # name -> what it sees
     "crops-wide": {"crop": 600, "side": 48},
     "evidence": {"at": "evidence"},
 }
+FIT = fit  # what takes the options of the presets' `fit`
 
 
 def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
@@ -44,7 +45,9 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
 
     @cache
     def first() -> hand_attention.Crops:
-        return learned_crops(run, before, side("train"), partial(crops, before["classes"]), data())
+        asked_for = {"before": before, "data": params["data"]}
+        kept = records.checkpoint(replace(run, variant="crops-first"), asked_for, data(), presets.code(run))
+        return learned_crops(run, before, side("train"), partial(crops, before["classes"]), kept)
 
     def data() -> dict[str, str]:
         return place.data() | weights(before)
@@ -53,6 +56,8 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         if before:
             first()
         return side("train")
+
+    scorer = cache(lambda: hands.scorer(groups(side("test")), ("context", EDGES)))
 
     def build() -> object:
         train = side("train")
@@ -63,12 +68,13 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
 
     return Experiment(
         data=data,
+        read=lambda: (side("train"), side("test")),
         train=ready,
         test=partial(side, "test"),
         build=build,
         params=params,
         loss=hand_attention.objective,
-        score=lambda model, batch: hands.scorer(groups(side("test")), ("context", EDGES))(model, batch),
+        score=lambda model, batch: scorer()(model, batch),
         units=presets.claimed(run.chapter),
     )
 
@@ -88,14 +94,15 @@ def groups(data: Hands) -> dict[str, Bool[Tensor, " C"]]:
 
 
 def weights(params: dict) -> dict[str, str]:
-    """The fingerprint of the file of weights that a part begins with, if it does.
+    """The fingerprint of the file of weights that a part begins with or is, if there is one.
 
     Raises:
         FileNotFoundError: it is not there.
     """
-    if "weights" not in params:
+    name = params.get("weights") or params.get("inception")
+    if name is None:
         return {}
-    path = checkout() / params["weights"]
+    path = checkout() / name
     if not path.is_file():
         raise FileNotFoundError(
             f"no file {path}; it comes with the repository: clone it, or take it from there"
@@ -104,10 +111,9 @@ def weights(params: dict) -> dict[str, str]:
 
 
 def learned_crops(
-    run: Run, params: dict, train: Hands, build: Callable[[], hand_attention.Crops], data: dict
+    run: Run, params: dict, train: Hands, build: Callable[[], hand_attention.Crops], kept: Path
 ) -> hand_attention.Crops:
     """A network that has seen crops: from a file of weights, or trained once for all variants of a run."""
-    kept = records.checkpoint(replace(run, variant="crops-first"), params, data, presets.code(run))
     model = pretrained(build, params, train, hand_attention.objective, seed=run.seed, checkpoint=kept)
     if "weights" in params:
         load_checkpoint(checkout() / params["weights"], model)

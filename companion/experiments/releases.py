@@ -24,19 +24,24 @@ def simulated(made: Release, source: str, root: str | Path | None) -> Place:
     return Place(lambda: {source: data_fingerprint(source, root)}, lambda: root)
 
 
-def asked(params: dict, seed: int, source: str, root: str | Path | None) -> tuple[dict, Place]:
+def asked(
+    params: dict, seed: int, source: str, root: str | Path | None, made: Release | None = None
+) -> tuple[dict, Place]:
     """The params and the place of a run: its preset's release, drawn from the run's seed, or that at `root`.
 
     Of another release than the preset's the params tell the parameters.
+
+    Args:
+        made: the release of presets that name none.
 
     Raises:
         ValueError: what is at `root` was not simulated or not finished; or the preset has no release.
     """
     if source != "simulated":
         return params, simulated(release.SKELETONS, source, root)
-    if "release" not in params:
+    if made is None and "release" not in params:
         raise ValueError("the preset of a simulated source has no key 'release'; add its parameters")
-    wanted = Release(**{"seed": seed} | params["release"])
+    wanted = Release(**{"seed": seed} | params["release"]) if "release" in params else made
     if root is not None:
         about = manifest(root)
         if about is None:

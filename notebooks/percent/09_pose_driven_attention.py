@@ -86,7 +86,7 @@ pd.Series(names)
 #
 # What several models share is trained once: the pose network, and the network that sees crops. In the quick profile the
 # latter comes from the `full` run of seed 0 (`results/weights`), as a minute is too short for it; it never saw the people
-# who are tested. Then one record a model and seed. A record that stands with equal numbers is not made again.
+# who are tested. Then one record a model and seed, which stands while its params, its data and the code that made it do.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=1.0
 done = experiments.run(plan, root, out)
@@ -104,11 +104,11 @@ print("model to look at:", shown.variant if shown else "none, for only its recor
 # %% tags=["nbval-ignore-output", "picture"]
 if shown:
     test = done[shown].experiment.test()
-    clips = [int((test.label == k).nonzero()[0]) for k in range(len(test.classes)) if (test.label == k).any()]
-    clips = [n for n in clips if test.truth is None or test.truth[n]["thing"]][:9]
-    read = done[shown].model(*test.__getitems__(clips)[0:4:3])
-    pictures, at, box = (torch.stack(column) for column in zip(*(test.film(n) for n in clips), strict=True))
-    pairs = zip(test.label[clips], read.logits.argmax(1), strict=True)
+    rows = [int((test.label == k).nonzero()[0]) for k in range(len(test.classes)) if (test.label == k).any()]
+    rows = [n for n in rows if test.truth is None or test.truth[n]["thing"]][:9]
+    read = done[shown].model(*test.__getitems__(rows)[0:4:3])
+    pictures, at, box = (torch.stack(column) for column in zip(*(test.film(n) for n in rows), strict=True))
+    pairs = zip(test.label[rows], read.logits.argmax(1), strict=True)
     names = [f"{test.classes[true]}, read as {test.classes[k]}" for true, k in pairs]
     seen = {"images": pictures, "joints": at, "weights": read.hands.detach(), "truth": box, "labels": names}
     display(AttentionPlayer(**seen, subject="thing that decides", title="Weights of the hands"))
@@ -179,7 +179,7 @@ ours.set_index("method")
 
 # %%
 sbu = measured[(measured.source == "sbu") & (measured.metric == "accuracy")].set_index("variant")
-sbu[sbu.index.str.startswith("pose-convnet")][["precision", "mean", "sd", "n", "caveat"]].fillna("")
+sbu[sbu.index.str.startswith("pose-convnet")][["precision", "mean", "sd", "n", "caveat"]].astype(object).fillna("")
 
 # %% [markdown]
 # ## Claims
