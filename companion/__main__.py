@@ -112,9 +112,12 @@ def check(name: str, root: Annotated[Path | None, typer.Argument()] = None) -> N
     if name not in checks():
         raise refuse(ValueError(f"unknown dataset {name!r}; choose one of {', '.join(checks())}"))
     try:
-        typer.echo(f"{name}: {checks()[name](root)}")
+        found = checks()[name](root)
     except (OSError, ValueError) as error:
         raise refuse(error) from None
+    typer.echo(f"{name}: {found}")
+    if not found.startswith("complete"):
+        raise typer.Exit(1)
 
 
 @data.command()
@@ -162,14 +165,14 @@ def checks(read: bool = True) -> dict[str, Callable]:
         data = sources.skeletons(name)
 
         def count_or_read(root: Path | None) -> str:
-            files, official, parse, where = data.files(root), data.clips, data.parse, data.where
+            files, official, parse, where = data.files(root), data.clips, data.parse, f"at {data.where}"
             alone = []
             if name == "ntu":
                 top = files[0].parents[2]
                 official -= len(ntu.ignored(top))
                 if about := simulated.manifest(top):
                     made = release.Release(**about["release"])
-                    official, where = len(made.performances()) * made.cameras, "companion data simulate"
+                    official, where = len(made.performances()) * made.cameras, "by companion data simulate"
                 if ntu.video(files[0]).parent.is_dir():
                     parse, alone = ntu.filmed, ntu.unmatched(files)
             if read and alone:

@@ -12,7 +12,9 @@ claims: what the slides say, see `companion.claims`
 caveats: what must stand beside a number, if anything, see `companion.tables`
 """
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 
@@ -25,22 +27,25 @@ from companion.records import PROFILES, Run
 FOLDER = Path(__file__).resolve().parent / "experiments"
 KEYS = {"notebook": str, "params": list, "needs": list, "tolerances": dict, "presets": dict, "claims": list}
 BESIDE = ("variants", "folds", "seeds", "chosen")  # of a protocol; they are no params
+COUNTED = ("epochs", "lr", "batch_size")  # options that must be numbers
 
 
 def chapters() -> list[str]:
-    """The names of all chapters that have an experiment."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    """The names of all chapters that have an experiment: presets, and code beside them."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml") if path.with_suffix(".py").is_file())
 
 
 def load(chapter: str) -> dict:
     """The file of a chapter, checked.
 
     Raises:
-        ValueError: there is none, or a key of it is missing or of another kind.
+        ValueError: there is none, it has no code, or a key of it is missing or of another kind.
     """
     path = FOLDER / f"{chapter}.yaml"
     if not path.is_file():
         raise ValueError(f"unknown chapter {chapter!r}; choose one of {', '.join(chapters())}")
+    if not path.with_suffix(".py").is_file():
+        raise ValueError(f"{path} has no {chapter}.py beside it; write it, or delete the presets")
     return parse(path, path.stat().st_mtime_ns)
 
 
@@ -105,7 +110,10 @@ def plan(
                 raise ValueError(f"unknown fold {fold} of {name}; choose one of 0 to {folds - 1}")
             if variant or seeds is None or seed < seeds:
                 for one in range(folds) if fold is None else [fold]:
-                    chosen[Run(content["notebook"], source, profile, name, which, one, seed)] = params
+                    chosen[Run(content["notebook"], source, profile, name, which, one, seed)] = {
+                        key: deepcopy(value)
+                        for key, value in params.items()  # aliases of YAML part
+                    }
     if not chosen:
         raise ValueError(f"no variant of {source} in {profile} has a seed {seed}; choose a smaller one")
     return chosen
@@ -122,11 +130,47 @@ def number(name: str, value: object) -> int:
     return int(str(value))
 
 
-def variants(preset: Mapping, where: str) -> dict:
-    """The variants of a protocol."""
-    if not isinstance(preset.get("variants"), dict):
-        raise ValueError(f"{where}: key 'variants' is missing or no dict; list at least one")
-    return preset["variants"]
+def check_options(where: str, given: object, call: Callable, *own: str) -> None:
+    """Refuse options that a call does not take, or that lack one that it needs.
+
+    Options are its keyword-only parameters and those that have a default.
+
+    Args:
+        where: file and key of the options.
+        own: what the experiment gives the call itself.
+
+    Raises:
+        ValueError: no dict; an unknown or missing option; a text where a number must be.
+    """
+    if not isinstance(given, dict):
+        raise ValueError(f"{where} is {given!r}, no dict; list its options")
+    known = {
+        name: parameter.default is parameter.empty
+        for name, parameter in inspect.signature(call).parameters.items()
+        if name not in own
+        and (parameter.kind is parameter.KEYWORD_ONLY or parameter.default is not parameter.empty)
+    }
+    for name in given:
+        if name not in known:
+            raise ValueError(f"{where}: unknown key {name!r}; choose one of {', '.join(known)}")
+    for name, needed in known.items():
+        if needed and name not in given:
+            raise ValueError(f"{where} has no key {name!r}; add it there")
+    for name in COUNTED:
+        value = given.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{where}: {name} is {value!r}; give a number such as 40 or 0.003")
+
+
+def variants(preset: object, where: str) -> dict:
+    """The variants of a protocol, at least one, each with params of its own or none."""
+    found = preset.get("variants") if isinstance(preset, dict) else None
+    if not isinstance(found, dict) or not found:
+        raise ValueError(f"{where}: key 'variants' is missing, empty or no dict; list at least one")
+    for name, own in found.items():
+        if not isinstance(own, dict | None):
+            raise ValueError(f"{where}: variant {name!r} is {own!r}, no dict; list its params, or nothing")
+    return found
 
 
 def numbers(preset: dict, variant: str, where: str) -> tuple[dict, int, int | None]:
@@ -156,11 +200,11 @@ def preset(run: Run) -> tuple[dict, int, int | None, str] | None:
     if chapter not in chapters():
         return None
     protocols = load(chapter)["presets"].get(run.profile, {}).get(run.source, {})
-    if run.protocol not in protocols or run.variant not in protocols[run.protocol].get("variants", {}):
+    where = f"{chapter}.yaml, presets.{run.profile}.{run.source}.{run.protocol}"
+    if run.protocol not in protocols or run.variant not in variants(protocols[run.protocol], where):
         return None
     found = protocols[run.protocol]
     own = found["variants"][run.variant] or {}
-    where = f"{chapter}.yaml, presets.{run.profile}.{run.source}.{run.protocol}"
     return *numbers(found, run.variant, where), (found | own).get("chosen", "")
 
 

@@ -11,10 +11,10 @@ A record stands while its params, its data and the code of its experiment are wh
 import base64
 import json
 import math
-import os
 import platform
 import re
 import subprocess
+import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
@@ -32,6 +32,10 @@ PROFILES = ("quick", "full", "paper")
 PACKAGES = ("torch", "torchvision", "numpy", "accelerate")
 FIELDS = {"run": dict, "params": dict, "metrics": dict, "provenance": dict}
 KEPT = {"counts": dict, "units": dict}  # of records made since there are scores per unit
+PROVENANCE = {
+    **{"commit": str | None, "device": str | None, "precision": str | None, "threads": int},
+    **{"code": dict, "data": dict, "accepted": list},
+}  # what is read again
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def read(path: str | Path) -> dict:
     Raises:
         ValueError: the file is not a whole record; the sentence names file and field.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -133,6 +137,19 @@ def read(path: str | Path) -> dict:
     for name, pair in record.get("counts", {}).items():
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, int) for n in pair)):
             raise ValueError(f"{path}: count {name!r} is {pair!r}, not how many of how many")
+    units, provenance = record.get("units", {}), record["provenance"]
+    if units and not isinstance(units.get("of"), str):
+        raise ValueError(f"{path}: units do not say of which test set; delete the file and run its notebook")
+    accepted = provenance.get("accepted", [])
+    for made in [provenance, *(accepted if isinstance(accepted, list) else [])]:
+        if not isinstance(made, dict):
+            raise ValueError(f"{path}: provenance 'accepted' holds {made!r}, no object; delete it there")
+        for field, kind in PROVENANCE.items():
+            if field in made and not isinstance(made[field], kind):
+                raise ValueError(f"{path}: provenance {field!r} is {made[field]!r}; run its notebook again")
+        for field in ("code", "data"):
+            if known(made) and field not in made:
+                raise ValueError(f"{path}: provenance {field!r} is missing; run its notebook again")
     return record
 
 
@@ -315,7 +332,11 @@ def dirty() -> bool | None:
 def check_out(run: Run, out: str | Path | None) -> None:
     """Refuse a folder that cannot be written before anything is trained."""
     folder = run.path(out).parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise PermissionError(f"out cannot be written: {folder} is not a writable folder; choose another out")
+    try:
+        while not folder.exists():
+            folder = folder.parent
+        tempfile.TemporaryDirectory(dir=folder, prefix=".").cleanup()  # root may write, says os.access
+    except OSError as error:
+        raise PermissionError(
+            f"out cannot be written: {folder}: {error.strerror}; choose another out"
+        ) from None

@@ -140,6 +140,23 @@ def test_a_damaged_kept_file_is_made_anew(folder, left):
     assert len(store(folder)[2].skeleton) == 5 and path.read_bytes() == whole
 
 
+def test_a_file_that_cannot_be_read_back_is_made_twice_and_then_refused(folder, monkeypatch):
+    made = []
+
+    def unreadable(path, framework):
+        assert len(made) < 9
+        raise cache.SafetensorError("torn")
+
+    def make(rows):
+        made.append(rows.append(a=np.zeros(1, np.float32)))
+        return {}
+
+    monkeypatch.setattr(cache, "safe_open", unreadable)
+    with pytest.raises(OSError, match=r"cannot read .*some.key.safetensors, which was just written \(torn\)"):
+        cache.opened("some", "key", make)
+    assert len(made) == 2
+
+
 def test_what_was_interrupted_leaves_nothing(folder):
     def make(rows):
         rows.append(a=np.zeros(10, np.float32))

@@ -35,6 +35,7 @@ def toy(tmp_path, monkeypatch):
 
     def write(**changes):
         (tmp_path / "toy.yaml").write_text(yaml.safe_dump(TOY | changes))
+        (tmp_path / "toy.py").write_text("")
 
     write()
     return write

@@ -6,8 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from companion.__main__ import app
-from companion.formats import clips, nucla
+from companion.formats import clips, ntu, nucla
 from companion.formats.clips import find
+from companion.simulator import release
+from companion.simulator.release import Release
 
 
 def put(folder, name, frames=3, skeletons=None):
@@ -39,8 +41,8 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch):
 
 def test_a_check_counts_and_names_the_damage(folder):
     files = find(folder, "nucla", "*.json")
-    assert clips.check(files, nucla.parse, 3, "a page") == "complete, 3 of 3"
-    assert clips.check(files, nucla.parse, 5, "a page") == (
+    assert clips.check(files, nucla.parse, 3, "at a page") == "complete, 3 of 3"
+    assert clips.check(files, nucla.parse, 5, "at a page") == (
         "3 of 5, none damaged, 2 missing\n  to be had at a page"
     )
     bad = files[1]
@@ -48,7 +50,7 @@ def test_a_check_counts_and_names_the_damage(folder):
     with pytest.raises(
         ValueError, match=r"^3 of 4, 1 damaged, 1 missing\n  .*a02_s01_e00_v02.json, line 1: "
     ):
-        clips.check(files, nucla.parse, 4, "a page")
+        clips.check(files, nucla.parse, 4, "at a page")
 
 
 def test_the_command_line_checks_a_dataset(folder):
@@ -58,4 +60,16 @@ def test_the_command_line_checks_a_dataset(folder):
     (folder / "nucla").mkdir()
     (folder / "all_sqe").rename(folder / "nucla/all_sqe")
     done = CliRunner().invoke(app, ["data", "check", "nucla", str(folder)])
-    assert done.exit_code == 0 and done.output.startswith("nucla: 3 of 1494, none damaged, 1491 missing\n")
+    assert done.exit_code == 1 and done.output.startswith("nucla: 3 of 1494, none damaged, 1491 missing\n")
+    assert done.output.endswith(f"\n  to be had at {nucla.FORMAT.where}\n")
+
+
+def test_a_clip_of_a_release_that_is_missing_is_to_be_simulated(tmp_path):
+    asked = Release(groups=("chest",), subjects=1, cameras=1, frames=8, height=0)
+    release.simulate(tmp_path, asked, processes=1)
+    words = ["data", "check", "ntu", str(tmp_path)]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    ntu.files(tmp_path)[0].unlink()
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1
+    assert done.output.endswith("none damaged, 1 missing\n  to be had by companion data simulate\n")

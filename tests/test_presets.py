@@ -24,6 +24,7 @@ def six(tmp_path, monkeypatch):
     """A chapter `six`, alone in its folder."""
     monkeypatch.setattr(presets, "FOLDER", tmp_path)
     (tmp_path / "six.yaml").write_text(FILE)
+    (tmp_path / "six.py").write_text("")
     return tmp_path / "six.yaml"
 
 
@@ -76,7 +77,10 @@ def test_unknown_chapters_profiles_and_sources_are_refused(six):
             "{m: 2,",
             r"six.yaml, presets.full.sbu.five: unknown key 'm' of one; choose one of n, fit",
         ),
-        ("variants: {", "varians: {", r"presets.full.sbu.five: key 'variants' is missing or no dict"),
+        ("variants: {", "varians: {", r"presets.full.sbu.five: key 'variants' is missing, empty or no dict"),
+        ("variants: {both: {seeds: 5}, one: {n: 2, folds: 1}}", "variants: {}", r"five: key 'variants' is"),
+        ("one: {n: 2, folds: 1}", "one: 3", r"presets.full.sbu.five: variant 'one' is 3, no dict"),
+        ("one: {n: 2, folds: 1}", "one: [n]", r"presets.full.sbu.five: variant 'one' is \['n'\], no dict"),
         ("needs: [fit]\n", "", r"six.yaml: key 'needs' is missing or no list"),
         ("notebook: 06_six", "notebook: [", r"six.yaml is not YAML"),
     ],
@@ -86,6 +90,48 @@ def test_a_preset_with_a_missing_key_names_file_and_key(six, old, new, sentence)
     six.write_text(FILE.replace(old, new))
     with pytest.raises(ValueError, match=sentence):
         planned()
+
+
+def test_presets_without_code_are_no_chapter(six):
+    six.with_suffix(".py").unlink()
+    assert presets.chapters() == []
+    with pytest.raises(ValueError, match=r"six.yaml has no six.py beside it; write it, or delete"):
+        planned()
+
+
+def test_a_plan_that_is_changed_changes_no_other(six):
+    """Not its other runs, not the next plan, and not what YAML calls by the same name."""
+    six.write_text(FILE.replace("fit: {},", "fit: &a {lr: 1}, pose: {fit: *a},").replace("[n,", "[n, pose,"))
+    runs = list(presets.plan("six", "sbu", "full", variant="both").values())
+    runs[0]["fit"]["lr"] = 2
+    assert runs[0]["pose"] == {"fit": {"lr": 1}} and runs[1]["fit"] == {"lr": 1}
+    assert next(iter(presets.plan("six", "sbu", "full").values()))["fit"] == {"lr": 1}
+
+
+def call(data, size=3, *, epochs: int, lr: float, seed: int = 0):
+    """What options are compared with."""
+
+
+@pytest.mark.parametrize(
+    "given, sentence",
+    [
+        (3, r"^six.yaml, fit is 3, no dict; list its options$"),
+        ({"epoch": 40}, r"^six.yaml, fit: unknown key 'epoch'; choose one of size, epochs, lr$"),
+        ({"data": 1, "epochs": 1, "lr": 1}, r"unknown key 'data'; choose one of size, epochs, lr$"),
+        ({"seed": 1, "epochs": 1, "lr": 1}, r"unknown key 'seed'"),
+        ({"lr": 0.1}, r"^six.yaml, fit has no key 'epochs'; add it there$"),
+        ({"epochs": "forty", "lr": 1}, r"^six.yaml, fit: epochs is 'forty'; give a number such as"),
+        ({"epochs": 1, "lr": "3e-3"}, r"^six.yaml, fit: lr is '3e-3'; give a number such as"),
+        ({"epochs": True, "lr": 1}, r"^six.yaml, fit: epochs is True; give a number"),
+    ],
+)
+def test_options_that_a_call_does_not_take_are_refused(given, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        presets.check_options("six.yaml, fit", given, call, "seed")
+
+
+def test_options_of_a_call_pass():
+    presets.check_options("six.yaml, fit", {"epochs": 1, "lr": 0.1, "size": 2}, call, "seed")
 
 
 def test_what_a_preset_says_of_a_run(six):

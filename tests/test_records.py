@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,6 +126,7 @@ def broken(change):
         (lambda r: json.dumps({**r, "run": {**r["run"], "seed": 3}}), "names another file"),
         (lambda r: json.dumps({**r, "run": {"name": 1}}), "field 'run' is wrong"),
         (lambda r: json.dumps({**r, "units": []}), "field 'units' is no object"),
+        (lambda r: json.dumps({**r, "units": {"error": "x"}}), "units do not say of which test set"),
         (lambda r: json.dumps({**r, "counts": {"error": [1]}}), r"count 'error' is \[1\], not how many"),
     ],
 )
@@ -135,6 +137,33 @@ def test_a_broken_record_is_refused_by_file_and_field(tmp_path, change, sentence
     with pytest.raises(ValueError, match=sentence) as error:
         records.read(path)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "field, value, sentence",
+    [
+        *(("accepted", value, "'accepted' is") for value in (3, None, {})),
+        ("accepted", [3], "'accepted' holds 3, no object; delete it there"),
+        ("accepted", [{"rerun": "x", "code": {}}], "'data' is missing; run its notebook again"),
+        ("accepted", [{"rerun": "x", "data": {}, "code": 3}], "'code' is 3"),
+        *((field, 3, f"{field!r} is 3") for field in ("commit", "device", "precision", "code", "data")),
+        ("threads", "3", "'threads' is '3'; run its notebook again"),
+        ("chosen", "here", "'code' is missing; run its notebook again"),
+    ],
+)
+def test_damaged_provenance_is_refused_by_file_and_field(tmp_path, field, value, sentence):
+    path = RUN.path(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text(broken(lambda r: json.dumps(r | {"provenance": {field: value}})))
+    with pytest.raises(ValueError, match=sentence) as error:
+        records.read(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_record_is_read_from_its_own_folder(tmp_path, monkeypatch):
+    record = put(tmp_path)
+    monkeypatch.chdir(RUN.path(tmp_path).parent)
+    assert records.read(RUN.path().name) == record
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a\nb"])
@@ -157,6 +186,18 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
         records.check_out(RUN, tmp_path / "file")
     with pytest.raises(OSError, match="cannot write .*choose another folder"):
         put(tmp_path / "file")
+    if Path("/proc").is_dir():  # where not even root may write, though it is told so
+        with pytest.raises(PermissionError, match="out cannot be written: /proc: .*choose another out"):
+            records.check_out(RUN, "/proc/x")
+
+
+def test_a_folder_that_is_tried_is_left_as_it_was(tmp_path):
+    for _ in range(2):
+        records.check_out(RUN, tmp_path / "a")
+        assert list(tmp_path.iterdir()) == []
+    put(tmp_path)
+    records.check_out(RUN, tmp_path)
+    assert [path.name for path in RUN.path(tmp_path).parent.iterdir()] == [RUN.path().name]
 
 
 def test_a_killed_writer_leaves_the_old_file(tmp_path):

@@ -272,7 +272,7 @@ def test_the_listed_samples_are_not_missing(root, tmp_path):
         (folder / path.name).write_bytes(path.read_bytes())
     (tmp_path / "ntu" / ntu.MISSING).write_text(f"names of 2 files:\n{files[0].stem}\nS001C003P008R002A060\n")
     done = CliRunner().invoke(app, ["data", "check", "ntu", str(tmp_path)])
-    assert "ntu: 2 of 56878, none damaged, 56876 missing" in done.output and done.exit_code == 0
+    assert "ntu: 2 of 56878, none damaged, 56876 missing" in done.output and done.exit_code == 1
 
 
 def test_a_layout_keeps_the_joints_that_another_dataset_has(root):

@@ -1,9 +1,11 @@
 """What data are, before anything is parsed: fingerprints of files and releases."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict, fields
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from test_skeleton_datasets import msr_text, needs, nucla_text, sbu_text
 
 from companion.datasets import cache, sources
 from companion.datasets.sources import data_fingerprint
-from companion.formats import mnist, ntu
+from companion.files import DamagedFile
+from companion.formats import mnist, ntu, simulated
 from companion.simulator import release
 from companion.simulator.release import Release
 
@@ -78,6 +81,40 @@ def test_of_a_release_it_is_the_key_that_is_known_before(root, tmp_path):
     assert data_fingerprint("ntu", made) != one
     (made / "ntu" / ntu.MISSING).write_text(f"{path.stem}\n")
     assert data_fingerprint("ntu", made) not in (one, data_fingerprint("digits"))
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda about: "{", "is not JSON"),
+        (lambda about: "[]", "field 'key' is missing or no str; simulate it anew"),
+        (lambda about: "{}", "field 'key' is missing or no str; simulate it anew"),
+        (lambda about: json.dumps(about | {"key": 3}), "field 'key' is missing or no str"),
+        (lambda about: json.dumps(about | {"release": 3}), "field 'release' is missing or no dict"),
+        (
+            lambda about: json.dumps(about | {"release": about["release"] | {"dogs": 3}}),
+            "'dogs' of its release is unknown or wrong; simulate it anew",
+        ),
+        (
+            lambda about: json.dumps(about | {"release": about["release"] | {"subjects": "3"}}),
+            "'subjects' of",
+        ),
+        (lambda about: json.dumps(about | {"release": {"groups": ["chest"]}}), "'subjects' of its release"),
+    ],
+)
+def test_a_damaged_manifest_is_named(tmp_path, change, sentence):
+    asked = json.loads(json.dumps(asdict(SMALL)))
+    path = tmp_path / "ntu/simulated.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"key": "a", "release": asked}))
+    assert simulated.manifest(tmp_path) == {"key": "a", "release": asked}
+    path.write_text(change({"key": "a", "release": asked}))
+    with pytest.raises(DamagedFile, match=f"{path}.* ?{sentence}"):
+        simulated.manifest(tmp_path)
+
+
+def test_a_manifest_tells_all_parameters_of_a_release():
+    assert list(simulated.PARAMETERS) == [field.name for field in fields(Release)]
 
 
 @pytest.mark.parametrize(

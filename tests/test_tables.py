@@ -247,6 +247,7 @@ def test_a_number_with_a_strict_protocol_stands_twice_and_counts_once(results):
 def test_a_caveat_about_no_run_is_refused(tmp_path, monkeypatch, wrong):
     content = presets.load("attention_on_joints") | {"caveats": [{"says": "why", "where": wrong}]}
     (tmp_path / "attention_on_joints.yaml").write_text(yaml.safe_dump(content))
+    (tmp_path / "attention_on_joints.py").write_text("")
     monkeypatch.setattr(presets, "FOLDER", tmp_path)
     with pytest.raises(ValueError, match="attention_on_joints.yaml, caveats: "):
         tables.caveats(SBU)

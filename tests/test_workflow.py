@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import nbformat
 import psutil
@@ -295,6 +296,7 @@ def test_the_summary_finds_the_reason_of_a_job_that_never_reached_papermill(tmp_
 
 def test_a_job_that_waits_for_a_failed_release_says_so(tmp_path, monkeypatch):
     (tmp_path / "good.yaml").write_text(RELEASE)
+    (tmp_path / "good.py").write_text("")
     monkeypatch.setattr(presets, "FOLDER", tmp_path)
     monkeypatch.setattr(plan, "ROOT", tmp_path)
     monkeypatch.setattr(outcome, "ROOT", tmp_path)
@@ -315,6 +317,14 @@ def test_unknown_words_are_refused(house):
         process = book(house, *words)
         assert sentence in process.communicate()[0]
         assert process.returncode == 1
+
+
+def test_a_batch_ends_though_snakemake_does_not_exit(monkeypatch, capsys):
+    for name in ("lock", "find_data", "snakemake", "jobs"):
+        monkeypatch.setattr(batch, name, mock.MagicMock())
+    monkeypatch.setattr(batch.subprocess, "run", lambda *words, **options: mock.Mock(returncode=0))
+    assert batch.main("quick", "local") == 0
+    assert "Next: `make lab`" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("place", ["slurm", "trial"])
@@ -342,6 +352,7 @@ presets:
 
 
 def test_full_runs_what_is_absent_or_does_not_stand(tmp_path, monkeypatch):
+    (tmp_path / "hard_attention.py").write_text("")
     (tmp_path / "hard_attention.yaml").write_text(FULL)
     monkeypatch.setattr(presets, "FOLDER", tmp_path)
     monkeypatch.setattr(records, "REPOSITORY", tmp_path)

@@ -89,6 +89,7 @@ def main(profile: str = "quick", place: str = "local") -> int:
         name = f"companion-{uuid.uuid4().hex}"
         guarded = guard(name, held)
         call += ["--slurm-jobname-prefix", name]
+    status = 0
     try:
         snakemake([*call, "--config", f"profile={profile}"])
     except SystemExit as end:

@@ -91,18 +91,25 @@ def opened(
         framework: of the tensors, numpy or pt.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written, or what was written there cannot be read.
     """
     path = scratch() / "cache" / f"{name}.{key}.safetensors"
+    made = 0  # another process may remove what was just made: it is made twice at most
     while True:
         with suppress(OSError):
             os.utime(path)  # it is in use
-        with suppress(FileNotFoundError, SafetensorError):
+        try:
             return safe_open(path, framework)
+        except (FileNotFoundError, SafetensorError) as error:
+            if made == 2:
+                raise OSError(
+                    f"cannot read {path}, which was just written ({error}); choose another folder"
+                ) from None
         with ExitStack() as stack:
             rows = Rows(path.parent, stack)
             words = make(rows)
             write_whole(path, rows.joined(words))  # two processes write the same bytes
+        made += 1
         for old in path.parent.glob("*.safetensors*"):
             with suppress(OSError):
                 if old.stat().st_mtime < time.time() - WEEK:

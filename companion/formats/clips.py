@@ -119,6 +119,9 @@ def read_all(files: Iterable[Path], parse: Callable[[Path], Clip]) -> Iterator[C
 def check(files: Sequence[Path], parse: Callable[[Path], Clip], official: int, where: str) -> str:
     """How many of the `official` clips are there and whole, and where to ask for the others.
 
+    Args:
+        where: these are to be had: "at ...", "by ...".
+
     Raises:
         ValueError: damaged files; the text counts and names them.
     """
@@ -127,7 +130,7 @@ def check(files: Sequence[Path], parse: Callable[[Path], Clip], official: int, w
     if not damaged and not missing:
         return f"complete, {len(files)} of {official}"
     counts = f"{len(files)} of {official}, {len(damaged) or 'none'} damaged, {missing or 'none'} missing"
-    text = "\n  ".join([counts, *damaged, f"to be had at {where}"])
+    text = "\n  ".join([counts, *damaged, f"to be had {where}"])
     if damaged:
         raise ValueError(text)
     return text
