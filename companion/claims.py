@@ -13,13 +13,14 @@ A chapter's file in `companion/experiments` lists its statements under `claims`:
 
 The effect is paired: by (seed, fold), and by unit of the test set. Two things are left to luck, so there are
 two 95 % intervals, and a statement holds if both lie above its threshold: over seeds (Student; noise of
-training) and over the units of the test set (bootstrap; which samples happened to be tested). Nothing is
-corrected for the number of statements: `together` says how many there are and how many would seem to hold by
-chance.
+training) and over the units of the test set (which samples happened to be tested; bootstrap, or Clopper and
+Pearson for one percentage of answers that do not depend on each other). Nothing is corrected for the number
+of statements: `together` says how many there are and how many would seem to hold by chance.
 
 Letters: N cells (seed, fold), U units of a test set.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,9 +33,10 @@ from companion import presets, records
 
 SEEDS = 5  # behind a statement, where its presets say no number
 DRAWS = 10_000
-FEW = 10  # units of a test set: with fewer the bootstrap's intervals are too short, and Student's are used
+FEW = 40  # units of a test set: with fewer the bootstrap's intervals are too short, and Student's are used
 ALPHA = 0.01  # at which chance is not rejected
 MARGIN = 5.0  # points above chance that the upper bound must stay below
+ENOUGH = 400  # performances that a test of chance needs
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Statement:
         if self.chance is not None:
             return (
                 f"at chance ({self.chance:.1f} %): exact binomial test at {ALPHA:g} does not reject it, and"
-                f" upper 95 % bound below chance + {MARGIN:g}"
+                f" upper one-sided 95 % bound below chance + {MARGIN:g}, on at least {ENOUGH} performances"
             )
         unit = " %" if len(self.terms) == 1 else ""
         return f"both 95 % intervals above {self.threshold:g}{unit}"
@@ -124,6 +126,15 @@ def used(said: Statement, kept: Sequence[dict]) -> list[dict]:
     return [r for r in kept if place.items() <= r["run"].items() and r["run"]["variant"] in variants]
 
 
+def alike(run: records.Run, its: Sequence[dict]) -> list[dict]:
+    """The records of a variant with its preset's params; where none has them, with the most frequent ones."""
+    preset, params = presets.preset(run), [record["params"] for record in its]
+    wanted = json.loads(json.dumps(preset[0])) if preset else None
+    if wanted not in params:
+        wanted = max(params, key=params.count, default=None)
+    return [record for record in its if record["params"] == wanted]
+
+
 def test(said: Statement, its: Sequence[dict]) -> dict:
     """One row: the statement, its rule, its effect with both intervals, and the verdict.
 
@@ -151,6 +162,8 @@ def test(said: Statement, its: Sequence[dict]) -> dict:
     seeds = sorted({seed for seed, _ in cells})
     means = [float(np.mean([effects[cell] for cell in cells if cell[0] == seed])) for seed in seeds]
     over = said.chance or 0.0
+    if len(means) < 2:
+        return row | {"effect": means[0] - over, "n": 1, "verdict": "not yet: one seed"}
     low, high = np.clip(over_seeds(means), *said.bounds) - over
     row |= {"effect": np.mean(means) - over, "low": low, "high": high, "n": len(seeds)}
     if said.chance is not None:
@@ -161,8 +174,13 @@ def test(said: Statement, its: Sequence[dict]) -> dict:
         if low > said.threshold:
             verdict = f"holds over seeds{too_small(said, row['effect'])}; {tested}"
         return row | {"verdict": verdict}
-    unit_low, unit_high = np.clip(over_units(tested), *said.bounds)
-    row |= {"unit_low": unit_low, "unit_high": unit_high, "units": defined(tested)}
+    units, single = defined(tested), [weight for weight, _, _ in said.terms] == [1]
+    if units < 2:
+        return row | {"units": units, "verdict": f"not yet: {'one' if units else 'no'} unit"}
+    answers = pooled(said, cells, tested) if single else ""
+    interval = over_units(tested) if isinstance(answers, str) else over_answers(*answers)
+    unit_low, unit_high = np.clip(interval, *said.bounds)
+    row |= {"unit_low": unit_low, "unit_high": unit_high, "units": units}
     failed = [
         name for name, bound in (("seeds", low), ("the test set", unit_low)) if not bound > said.threshold
     ]
@@ -181,9 +199,10 @@ def too_small(said: Statement, effect: float) -> str:
 def complete(said: Statement, its: Sequence[dict]) -> tuple[dict[tuple[int, int], dict[str, dict]], str]:
     """The records of a statement: (seed, fold) -> variant -> record; and what is lacking, empty if nothing.
 
-    All are of one precision: where there are several, of that which the presets ask for.
+    All are of one precision: where there are several, of that which the presets ask for. Those of a variant
+    are of the same params, see `alike`.
     """
-    variants = {variant for _, variant, _ in said.terms}
+    variants = sorted({variant for _, variant, _ in said.terms})
     plans = [plan for variant in variants if (plan := presets.preset(run(said, variant)))]
     folds = max(plan[1] for plan in plans)
     planned = min(plan[2] or SEEDS for plan in plans)
@@ -191,8 +210,10 @@ def complete(said: Statement, its: Sequence[dict]) -> tuple[dict[tuple[int, int]
     if len({precision(record) for record in its}) > 1:
         which = str(plans[0][0].get("precision", "f32"))
         its = [record for record in its if precision(record) == which]
+    own = [[record for record in its if record["run"]["variant"] == variant] for variant in variants]
+    same = [r for variant, own in zip(variants, own, strict=True) for r in alike(run(said, variant), own)]
     found: dict[tuple[int, int], dict[str, dict]] = {}
-    for record in its:
+    for record in same:
         about = record["run"]
         found.setdefault((about["seed"], about["fold"]), {})[about["variant"]] = record
     whole = {
@@ -207,7 +228,9 @@ def complete(said: Statement, its: Sequence[dict]) -> tuple[dict[tuple[int, int]
     words += [f"{number} of {folds} folds of seed {s}" for s, number in there.items() if 0 < number < folds][
         :1
     ]
-    return {}, ", ".join(words) + (f" in {which}" if which else "")
+    others = len(its) - len(same)
+    left = f"; {others} records of other params left out" if others else ""
+    return {}, ", ".join(words) + (f" in {which}" if which else "") + left
 
 
 def by_unit(
@@ -250,7 +273,7 @@ def over_units(tested: Mapping[str, Float[np.ndarray, "N _"]], draws: int = DRAW
     """A 95 % interval of the mean over cells of the mean over units, by the bootstrap over units.
 
     The cells that read one test set see the same draw of its units; different test sets are drawn
-    independently. A unit whose effect is not defined (NaN) has no say in its cell. With fewer than ten units
+    independently. A unit whose effect is not defined (NaN) has no say in its cell. With fewer than 40 units
     in a test set it is Student's over units, each averaged over its cells.
     """
     sets = [values[:, np.isfinite(values).any(0)] for values in tested.values()]
@@ -273,24 +296,47 @@ def over_units(tested: Mapping[str, Float[np.ndarray, "N _"]], draws: int = DRAW
 
 def chance_row(said: Statement, cells: Mapping[tuple[int, int], dict[str, dict]], chance: float) -> dict:
     """Interval over units and verdict of a statement about chance, from the counts of all cells together."""
+    answers = pooled(said, cells, by_unit(said, cells))
+    if isinstance(answers, str):
+        return {"verdict": f"not yet: {answers}"}
+    right, of = answers
+    if of < ENOUGH:
+        return {"units": of, "verdict": f"not yet: {of} performances, {ENOUGH} are needed"}
+    low, high, holds = at_chance(right, of, chance)
+    units = {"unit_low": low, "unit_high": high, "units": of}
+    return units | {"verdict": "holds" if holds else "fails"}
+
+
+def pooled(
+    said: Statement,
+    cells: Mapping[tuple[int, int], dict[str, dict]],
+    tested: Mapping[str, Float[np.ndarray, "N _"]] | str,
+) -> tuple[int, int] | str:
+    """How many of how many answers are right in all cells of a one-term statement; or why none can be told.
+
+    The answers must not depend on each other: one a unit, and each test set read once.
+    """
     ((_, variant, metric),) = said.terms
     kept = [by[variant] for by in cells.values()]
     if not all(metric in record.get("counts", {}) for record in kept):
-        return {"verdict": "not yet: its records keep no counts"}
-    tested = by_unit(said, cells)
+        return "its records keep no counts"
     if isinstance(tested, str):
-        return {"verdict": f"not yet: {tested}"}
+        return tested
     right, of = np.sum([record["counts"][metric] for record in kept], axis=0)
     if len(tested) < len(kept):
-        return {"verdict": "not yet: several records read one test set, so their answers are not independent"}
+        return "several records read one test set, so their answers are not independent"
     if defined(tested) != of:
-        return {
-            "verdict": f"not yet: {of} clips of {defined(tested)} performances, which are not independent;"
+        return (
+            f"{of} clips of {defined(tested)} performances, which are not independent;"
             " test one clip a performance"
-        }
-    low, high, holds = at_chance(int(right), int(of), chance)
-    units = {"unit_low": low, "unit_high": high, "units": int(of)}
-    return units | {"verdict": "holds" if holds else "fails"}
+        )
+    return int(right), int(of)
+
+
+def over_answers(right: int, of: int) -> tuple[float, float]:
+    """Clopper and Pearson's 95 % interval of a percentage; where all answers are right it is not empty."""
+    low, high = binomtest(right, of).proportion_ci(0.95)
+    return 100 * low, 100 * high
 
 
 def at_chance(right: int, of: int, chance: float) -> tuple[float, float, bool]:
@@ -304,7 +350,7 @@ def at_chance(right: int, of: int, chance: float) -> tuple[float, float, bool]:
         chance: in percent.
 
     Returns:
-        Lower and upper 95 % bound of what exceeds chance, in points, and the answer.
+        Lower and upper one-sided 95 % bound of what exceeds chance, in points, and the answer.
     """
     test = binomtest(right, of, chance / 100, alternative="greater")
     interval = binomtest(right, of, chance / 100).proportion_ci(0.90)

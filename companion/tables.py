@@ -6,8 +6,9 @@ nothing does yet. A number may stand there twice, the second time with the recor
 strict form, `<protocol>-strict`. What was measured and stands beside no published number, such as everything
 on embedded or generated data, goes into one table a notebook, with its source.
 
-Every number carries its caveats. Some are computed: seeds or folds that lack, records that are old. The
-others stand in the chapter's file in `companion/experiments`, under `caveats`:
+Every number carries its caveats. Some are computed: seeds or folds that lack, records that are old, of other
+params than the rest, or made from different copies of the data. The others stand in the chapter's file in
+`companion/experiments`, under `caveats`:
 
     says: pretrained on simulated clips           what a reader must know
     where: {variant: [pose-convnet-transfer]}     of which runs: lists of sources, protocols, variants ...
@@ -17,6 +18,7 @@ others stand in the chapter's file in `companion/experiments`, under `caveats`:
 
 import csv
 import io
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +32,7 @@ from companion import claims as statements
 from companion import lecture, presets, records
 from companion.claims import precision
 from companion.files import checkout, write_whole
+from companion.simulator import release
 
 RESULTS = checkout() / "results"
 SOURCES = {  # dataset of a published row -> source of the records that may stand beside it
@@ -39,6 +42,7 @@ SOURCES = {  # dataset of a published row -> source of the records that may stan
     "MSR Daily Activity 3D": "msr_daily",
     "N-UCLA": "nucla",
 }
+DRAWN = ("simulated", "scenes")  # sources that a run draws from its seed
 MODALITIES = ("pose", "rgb", "depth")
 PUBLISHED = "paper table slide method pose rgb depth dataset protocol metric published record note".split()
 NUMBER = "paper table method dataset protocol metric".split()  # of a published one
@@ -53,7 +57,7 @@ HEADS = {  # of claims, for readers
     "claim": "claim", "source": "data", "protocol": "protocol", "effect": "effect", "low": "low, seeds",
     "high": "high, seeds", "unit_low": "low, test set", "unit_high": "high, test set", "least": "threshold",
     "matters": "would matter", "n": "seeds", "units": "units", "rule": "rule", "kind": "kind",
-    "verdict": "verdict",
+    "verdict": "verdict", "old": "records",
 }  # fmt: skip
 NAME = "notebook source profile protocol variant".split()  # of a record, but for fold and seed
 
@@ -156,7 +160,10 @@ def kept(runs: str | Path = RESULTS / "runs") -> Iterator[tuple[Path, dict]]:
 
 
 def old(record: dict) -> list[str]:
-    """Why a record does not stand with today's params and code; empty if it does. Data are not looked at."""
+    """Why a record does not stand with today's params and code; empty if it does.
+
+    Data are not looked at, but for a simulated release, whose fingerprint is known before it is written.
+    """
     run = records.Run(**record["run"])
     if run.chapter not in presets.chapters():
         file = f"companion/experiments/{run.chapter}.py"
@@ -164,7 +171,12 @@ def old(record: dict) -> list[str]:
     preset = presets.preset(run)
     if preset is None:
         return ["no preset lists it"]
-    return records.standing(record, preset[0], presets.code(run))
+    data = None
+    if run.source == "simulated":
+        asked = preset[0].get("release")
+        made = release.Release(**{"seed": run.seed} | asked) if asked else release.SKELETONS
+        data = {"simulated": release.key(made)}
+    return records.standing(record, preset[0], presets.code(run), data)
 
 
 def ages(its: Sequence[dict]) -> str:
@@ -193,14 +205,16 @@ def caveats(run: records.Run) -> list[dict]:
     """The entries of its chapter's file that are about a run.
 
     Raises:
-        ValueError: an entry names no field of a run, or no list.
+        ValueError: an entry lacks a key, or names no field of a run, or no list.
     """
-    found, about = [], vars(run)
+    found, about, file = [], vars(run), f"companion/experiments/{run.chapter}.yaml, caveats"
     listed = presets.load(run.chapter).get("caveats", []) if run.chapter in presets.chapters() else []
     for caveat in listed:
+        for key, kind in (("where", dict), ("says", str)):
+            if not isinstance(caveat, dict) or not isinstance(caveat.get(key), kind):
+                raise ValueError(f"{file}: key {key!r} of {caveat!r} is missing or no {kind.__name__}")
         for field, names in caveat["where"].items():
             if field not in about or not isinstance(names, list):
-                file = f"companion/experiments/{run.chapter}.yaml, caveats"
                 raise ValueError(f"{file}: {field}: {names!r} is no list of sources, protocols or variants")
         if all(about[field] in names for field, names in caveat["where"].items()):
             found.append(caveat)
@@ -236,21 +250,23 @@ def measured(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
 
     The folds of a seed are averaged first; a seed that lacks a fold which the protocol has is left
     out. `n` counts seeds; `sd` divides by n - 1 and is empty where there is one seed. Where no seed is whole
-    there is no mean, and the caveat says what is there.
+    there is no mean, and the caveat says what is there. Records of other params than the preset's are left
+    out; where none has these, those of other params than the most frequent ones.
 
     Raises:
-        ValueError: a malformed record, or seeds or folds that were made with different params.
+        ValueError: a malformed record.
     """
     groups: dict[tuple, list] = defaultdict(list)
-    for path, record in kept(runs):
-        groups[*(record["run"][key] for key in NAME), precision(record)].append((path, record))
+    for _, record in kept(runs):
+        groups[*(record["run"][key] for key in NAME), precision(record)].append(record)
     rows = []
     for (*name, made_in), found in groups.items():
-        run, its = records.Run(*name), [record for _, record in found]
-        (first, known), *others = [(path, record["params"]) for path, record in found]
-        for path, params in others:
-            if params != known:
-                raise ValueError(f"{path} and {first.name} have different params; run the older one again")
+        run = records.Run(*name)
+        its = statements.alike(run, found)
+        left = len(found) - len(its)
+        mixed = [f"{left} records of other params left out"] if left else []
+        if copies(its) > 1:
+            mixed += [f"made from {copies(its)} different copies of the data"]
         provenance = [record["provenance"] for record in its]
         row = dict(zip(NAME, name, strict=True)) | {
             "precision": made_in,
@@ -261,10 +277,20 @@ def measured(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
         read = ["evaluated in bf16"] if made_in == "bf16" and any("counts" not in r for r in its) else []
         for metric in sorted({metric for record in its for metric in record["metrics"]}):
             over, lacking = averaged(run, metric, its)
-            row["caveat"] = "; ".join([*lacking, *said(run), *read])
+            row["caveat"] = "; ".join([*lacking, *mixed, *said(run), *read])
             rows.append(row | {"metric": metric} | over)
     columns = ["notebook", *MEASURED]
     return pd.DataFrame(rows, columns=columns).sort_values([*NAME, "metric", "precision"], ignore_index=True)
+
+
+def copies(its: Sequence[dict]) -> int:
+    """From how many different data the records of one fold were made, at most; 0 where that is not known."""
+    found: dict[int, set] = defaultdict(set)
+    for record in its:
+        run, provenance = record["run"], record["provenance"]
+        if "chosen" in provenance and run["source"] not in DRAWN:
+            found[run["fold"]].add(json.dumps(provenance.get("data"), sort_keys=True))
+    return max(map(len, found.values()), default=0)
 
 
 def folds_of(run: records.Run) -> int:
@@ -340,7 +366,13 @@ def claims(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
     found, rows = [record for _, record in kept(runs)], []
     for said in statements.statements():
         its = statements.used(said, found)
-        rows.append(statements.test(said, its) | {"old": ages(its)})
+        row = statements.test(said, its)
+        cells, _ = statements.complete(said, its)
+        read = [record for by in cells.values() for record in by.values()]
+        number = sum(bool(old(record)) for record in read)
+        if 0 < number < len(read):
+            row["verdict"] += f"; {number} of {len(read)} records old"
+        rows.append(row | {"old": ages(read or its)})
     numbers = "effect low high unit_low unit_high least matters".split()
     kinds = dict.fromkeys(numbers, float) | {"n": int, "units": "Int64"}
     return pd.DataFrame(rows, columns=CLAIMS).astype(kinds).round(2)
@@ -400,8 +432,9 @@ def printed(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def printed_claims(claims: pd.DataFrame) -> pd.DataFrame:
-    """Claims with heads and numbers for readers."""
-    shown = claims[[*HEADS]].rename(columns=HEADS).set_index("claim")
+    """Claims with heads and numbers for readers, and whether some of their records are old."""
+    aged = claims.assign(old=["old" if why else "" for why in claims["old"]])
+    shown = aged[[*HEADS]].rename(columns=HEADS).set_index("claim")
     return shown.round(1).astype(object).where(shown.notna(), "")
 
 

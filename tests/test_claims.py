@@ -128,6 +128,41 @@ def test_a_claim_needs_all_folds_of_its_protocol(toy):
     assert (row["n"], row["effect"]) == (5, 10)
 
 
+def test_one_seed_or_unit_has_no_interval(toy):
+    for units, words in (([5.0], "one unit"), ([np.nan] * 3, "no unit")):
+        row = claims.test(BETTER, pairs([5.0, 6.0, 7.0, 8.0, 9.0], units))
+        assert row["verdict"] == f"not yet: {words}" and row["unit_low"] is None and row["effect"] == 7
+    toy(presets={"full": {"toys": {"whole": {"seeds": 1, **SETS}}}})
+    row = claims.test(BETTER, pairs([5.0]))
+    assert (row["verdict"], row["n"], row["low"], row["effect"]) == ("not yet: one seed", 1, None, 5)
+
+
+def test_params_are_not_mixed(toy):
+    """The preset's count; where no record has them, the most frequent ones."""
+    its = pairs([5.0, 6.0, 7.0, 8.0, 9.0])
+    for one in its[:6]:
+        one["params"] = {"fit": 2}
+    left = "incomplete: 2 of 5 seeds; 6 records of other params left out"
+    assert claims.test(BETTER, its)["verdict"] == left
+    toy(presets={"full": {"toys": {"whole": {"seeds": 5, "fit": 2, **SETS}}}})
+    assert (
+        claims.test(BETTER, its)["verdict"] == "incomplete: 3 of 5 seeds; 4 records of other params left out"
+    )
+    toy(presets={"full": {"toys": {"whole": {"seeds": 5, "fit": 3, **SETS}}}})
+    assert (
+        claims.test(BETTER, its)["verdict"] == "incomplete: 3 of 5 seeds; 4 records of other params left out"
+    )
+
+
+def test_the_precision_asked_for_does_not_hang_on_the_order_of_a_set(toy):
+    names = "abcdefgh"
+    variants = {name: None if name == "a" else {"precision": "bf16"} for name in names}
+    toy(presets={"full": {"toys": {"whole": {"seeds": 5, "variants": variants}}}})
+    said = claims.Statement(**vars(BETTER) | {"terms": tuple((1, name, "accuracy") for name in names)})
+    its = [record("a", precision="bf16"), record("b")]
+    assert claims.test(said, its)["verdict"] == "incomplete: 0 of 5 seeds in f32"
+
+
 def test_precisions_are_not_mixed():
     half = pairs([5.0, 6.0, 7.0, 8.0, 9.0], precision="bf16")
     assert claims.test(BETTER, half)["effect"] == 7
@@ -170,17 +205,17 @@ def test_intervals_of_percentages_end_at_100():
 
 
 def test_the_bootstrap_by_hand():
-    """The mean of 20 draws from ten zeros and ten hundreds is binomial: 95 % lie from 30 to 70."""
-    values = np.array([[0.0, 100.0] * 10])
-    low, high = (100 / 20 * stats.binom.ppf(q, 20, 0.5) for q in (0.025, 0.975))
-    assert claims.over_units({"set": values}) == pytest.approx((low, high)) and (low, high) == (30, 70)
+    """The mean of 40 draws from twenty zeros and twenty hundreds is binomial: 95 % lie from 35 to 65."""
+    values = np.array([[0.0, 100.0] * 20])
+    low, high = (100 / 40 * stats.binom.ppf(q, 40, 0.5) for q in (0.025, 0.975))
+    assert claims.over_units({"set": values}) == pytest.approx((low, high)) and (low, high) == (35, 65)
 
 
 def test_the_bootstrap_is_the_obvious_one():
     """Cells of one test set see one draw, test sets are drawn apart, NaN has no say."""
     rng = np.random.default_rng(1)
-    one, other = rng.normal(3, 20, (3, 12)), rng.normal(-2, 30, (1, 15))
-    one[0, :5] = one[2, 4:9] = other[0, 2] = np.nan
+    one, other = rng.normal(3, 20, (3, 42)), rng.normal(-2, 30, (1, 45))
+    one[0, :15] = one[2, 12:27] = other[0, 2] = np.nan
     means = []
     for _ in range(4000):
         cells = []
@@ -199,12 +234,26 @@ def test_the_bootstrap_is_the_obvious_one():
     assert apart[1] - apart[0] < 0.85 * (together[1] - together[0])
 
 
-def test_the_bootstrap_covers():
+@pytest.mark.parametrize("units", [10, 20, 60])
+def test_the_interval_over_units_covers(units):
+    """Also with few units, where the bootstrap's covers less (10: 86 %, 20: 89 %)."""
     rng, hits = np.random.default_rng(2), 0
-    for _ in range(300):
-        low, high = claims.over_units({"set": rng.exponential(10, (1, 60))}, draws=500)
+    for _ in range(600):
+        low, high = claims.over_units({"set": rng.exponential(10, (1, units))}, draws=500)
         hits += low < 10 < high
-    assert 0.88 <= hits / 300 <= 0.98
+    assert 0.9 <= hits / 600 <= 0.98
+
+
+def test_near_100_percent_the_interval_is_that_of_counts():
+    """30 of 30 right do not show more than 95 %; 300 of 300 do."""
+    most = claims.Statement(**vars(CHANCE) | {"chance": None, "threshold": 95.0})
+    few, many = answers(6, 6), answers(60, 60)
+    for one in few + many:
+        one["metrics"]["accuracy"] = 100.0
+    row = claims.test(most, few)
+    assert (row["unit_low"], row["unit_high"]) == pytest.approx((100 * 0.025 ** (1 / 30), 100))
+    assert row["verdict"] == "fails over the test set" and row["units"] == 30
+    assert claims.test(most, many)["verdict"] == "holds"
 
 
 def test_a_large_test_set_is_drawn_in_parts():
@@ -240,6 +289,10 @@ def test_chance_is_tested_on_the_counts_of_all_seeds():
     assert (row["unit_low"], row["unit_high"]) == pytest.approx((100 * low - 100 / 3, 100 * high - 100 / 3))
     assert (row["verdict"], row["units"], row["least"]) == ("holds", 900, 5)
     assert claims.test(CHANCE, answers(75))["verdict"] == "fails"
+    assert "upper one-sided 95 % bound below chance + 5, on at least 400 performances" in row["rule"]
+    row = claims.test(CHANCE, answers(20, 79))
+    assert row["verdict"] == "not yet: 395 performances, 400 are needed" and row["unit_high"] is None
+    assert claims.test(CHANCE, answers(20, 80))["verdict"] == "holds"
 
 
 def test_chance_needs_counts_of_clips_that_do_not_depend_on_each_other():

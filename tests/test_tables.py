@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from companion import code, presets, records, tables
+from companion.simulator import release
 
 HOUSE = Path(__file__).resolve().parents[1]
 HEADER = ",".join(tables.PUBLISHED)
@@ -142,10 +143,48 @@ def test_a_folder_without_published_tables_gives_the_measured_ones(tmp_path):
 
 
 def test_other_params_are_not_averaged(results):
-    put(results, {"error": 1.0}, seed=0, params={"lr": 0.1})
-    path = put(results, {"error": 1.0}, seed=1, params={"lr": 0.2})
-    with pytest.raises(ValueError, match=f"{path} and ram-6-fold0-seed0.json have different params"):
-        tables.build(results)
+    """The preset's count; where no record has them, the most frequent ones."""
+    put(results, {"error": 1.0}, seed=0, params={"lr": 0.1}, device="another")
+    put(results, {"error": 3.0}, seed=1, params={"lr": 0.2})
+    put(results, {"error": 5.0}, seed=2, params={"lr": 0.2})
+    row = tables.build(results)["ram"].iloc[0]
+    assert (row["reproduced"], row["n"], row["device"]) == (4, 2, "cpu (AVX2)")
+    assert "; 1 records of other params left out; " in f"; {row['caveat']}"
+    listed = of("ram-7", RAM)
+    for seed, error in enumerate([1.0, 3.0]):
+        put(results, {"error": error}, seed=seed, run=listed, params={"lr": 0.2})
+    put(results, {"error": 9.0}, seed=2, run=listed, params=presets.preset(listed)[0])
+    row = tables.build(results)["05_hard_attention"].iloc[0]
+    assert (row["mean"], row["n"]) == (9, 1) and "2 records of other params left out" in row["caveat"]
+
+
+def test_different_copies_of_the_data_are_said(results):
+    put(results, {"error": 1.0}, seed=0, chosen="", data={"mnist": "a"})
+    put(results, {"error": 1.0}, seed=1, fold=1, chosen="", data={"mnist": "b"})
+    put(results, {"error": 1.0}, seed=2, data={"mnist": "c"})
+    assert "copies" not in tables.build(results)["ram"].iloc[0]["caveat"]
+    put(results, {"error": 1.0}, seed=1, chosen="", data={"mnist": "b"})
+    assert "made from 2 different copies of the data" in tables.build(results)["ram"].iloc[0]["caveat"]
+    parts = records.Run("01_deformable_part_models", "scenes", "full")
+    for seed in range(2):
+        put(results, {"found": 1.0}, seed=seed, run=parts, chosen="", data={"scenes": f"{seed}"})
+    assert "copies" not in tables.build(results)["01_deformable_part_models"].iloc[0]["caveat"]
+
+
+@pytest.mark.parametrize(
+    ("notebook", "variant"), [("08_pose_is_not_enough", "pose-tour"), ("06_attention_on_joints", "lstm")]
+)
+def test_a_record_of_another_simulated_release_is_old(results, notebook, variant):
+    """Also where no data are there; a notebook without a release in its preset reads SKELETONS."""
+    run = records.Run(notebook, "simulated", "full", "cross_subject", variant, seed=1)
+    params = presets.preset(run)[0]
+    asked = params.get("release")
+    right = release.key(release.Release(**{"seed": 1} | asked) if asked else release.SKELETONS)
+    for key, why in ((right, []), (release.key(release.Release(seed=2)), ["other data"])):
+        made = {"code": presets.code(run), "data": {"simulated": key}, "chosen": ""}
+        made |= {"precision": params.get("precision", "f32")}
+        path = put(results, {"accuracy": 1.0}, seed=1, run=run, params=params, **made)
+        assert tables.old(records.read(path)) == why
 
 
 def test_a_malformed_record_is_refused_by_name(results):
@@ -253,6 +292,18 @@ def test_a_caveat_about_no_run_is_refused(tmp_path, monkeypatch, wrong):
         tables.caveats(SBU)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "key"),
+    [({"says": "why"}, "where"), ({"where": {"variant": ["lstm"]}}, "says"), ("why", "where")],
+)
+def test_a_malformed_caveat_is_refused_by_file_and_key(tmp_path, monkeypatch, wrong, key):
+    content = presets.load("attention_on_joints") | {"caveats": [wrong]}
+    (tmp_path / "attention_on_joints.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.setattr(presets, "FOLDER", tmp_path)
+    with pytest.raises(ValueError, match=f"attention_on_joints.yaml, caveats: key '{key}' of"):
+        tables.caveats(SBU)
+
+
 @pytest.mark.parametrize("chapter", presets.chapters())
 def test_committed_caveats_name_what_the_presets_have(chapter):
     content, known = presets.load(chapter), {"source": set(), "protocol": set(), "variant": set()}
@@ -316,6 +367,36 @@ def test_a_claim_is_tested_over_its_five_seeds(results):
     untested = said.loc["more glimpses help: 6 err less than 2"]
     assert untested["n"] == 0 and pd.isna(untested["effect"])
     assert untested["verdict"] == "incomplete: 0 of 5 seeds"
+
+
+def test_old_beside_new_is_said_in_a_claim(results):
+    hard_runs(results, 5)
+    name = "learned locations err less than random locations on cluttered canvases"
+
+    def verdict():
+        return tables.claims(results / "runs").set_index("claim").loc[name, "verdict"]
+
+    assert "records old" not in verdict()
+    for path in (results / "runs").rglob("*-seed0.json"):
+        record = json.loads(path.read_text())
+        run = records.Run(**record["run"])
+        record["provenance"] |= {"code": presets.code(run), "data": {}, "chosen": ""}
+        path.write_text(json.dumps(record))
+    assert "records old" not in verdict()  # their params are not the preset's
+    for path in (results / "runs").rglob("*.json"):
+        record = json.loads(path.read_text())
+        record["params"] = presets.preset(records.Run(**record["run"]))[0]
+        record["provenance"]["precision"] = record["params"].get("precision", "f32")
+        path.write_text(json.dumps(record))
+    assert verdict().endswith("test set not yet; 8 of 10 records old")
+
+
+def test_readers_see_that_records_of_a_claim_are_old(results):
+    hard_runs(results, 5)
+    shown = tables.printed_claims(tables.claims(results / "runs"))["records"]
+    assert shown["learned locations err less than random locations on cluttered canvases"] == "old"
+    assert shown["more glimpses help: 6 err less than 2"] == "old"  # of ram-6 there are records
+    assert (shown == "").sum() > 20
 
 
 def test_fewer_seeds_test_no_claim(results):

@@ -109,10 +109,13 @@ notes[notes.note != ""].set_index("method")
 # is the accuracy with attention minus that without. Two kinds of luck could fake such a difference, so it has two
 # intervals, each of 95 %:
 #
-# - **over seeds**: would it come out again if the networks were trained again? (Student's interval of the five differences)
+# - **over seeds**: would it come out again if the networks were trained again? (Student's interval of the differences, one a
+#   seed)
 # - **over the test set**: would it come out again on other samples of the same kind? The samples that were tested are drawn
 #   anew, with replacement, 10,000 times, and the difference is taken each time (the *bootstrap*; an image, a performance or
-#   a sequence is drawn as a whole, with both models' answers to it).
+#   a sequence is drawn as a whole, with both models' answers to it). With fewer than 40 samples it is Student's; of one
+#   percentage of answers that do not depend on each other it is Clopper and Pearson's, for the
+#   bootstrap's is too short near 100 %.
 #
 # | verdict | what it means |
 # |---|---|
@@ -120,8 +123,9 @@ notes[notes.note != ""].set_index("method")
 # | holds over seeds; test set not yet | the first does; the records are older than the scores that the second needs |
 # | holds, but is smaller than what would matter | the difference is there, and too small to care about |
 # | fails over … | that interval reaches the threshold or lies below; the claim is not shown, which does not show its opposite |
-# | not yet | the records keep no counts of right answers, which a test of chance needs |
+# | not yet | what lacks is named: counts of right answers or 400 performances for a test of chance, a second seed or unit |
 # | incomplete | seeds or folds lack: no number is shown |
+# | …; N of M records old | some were made with other params, code or data than the presets say today, others were not |
 #
 # Two kinds of claim tell little by themselves. A **control** is expected to fail: if it held, something would be wrong with
 # the experiment. What is true **by construction** could hardly come out otherwise, because the data were drawn so; it is
@@ -138,8 +142,8 @@ print(claims.together(said.kind.tolist()))
 # ## Claims: what came out
 #
 # Effects and intervals are in points, but for claims that a percentage is above 95 %. Of a claim that something is at
-# chance they are points above chance, and must stay *below* 5. An interval ends where a percentage does. `n` counts seeds,
-# `units` what was drawn.
+# chance they are points above chance, with one-sided bounds over the test set, and must stay *below* 5. An interval
+# ends where a percentage does. `n` counts seeds, `units` what was drawn, `records` whether some are old.
 
 # %%
 tables.printed_claims(said)
