@@ -110,10 +110,8 @@ def plan(
                 raise ValueError(f"unknown fold {fold} of {name}; choose one of 0 to {folds - 1}")
             if variant or seeds is None or seed < seeds:
                 for one in range(folds) if fold is None else [fold]:
-                    chosen[Run(content["notebook"], source, profile, name, which, one, seed)] = {
-                        key: deepcopy(value)
-                        for key, value in params.items()  # aliases of YAML part
-                    }
+                    run = Run(content["notebook"], source, profile, name, which, one, seed)
+                    chosen[run] = {key: deepcopy(value) for key, value in params.items()}  # aliases part
     if not chosen:
         raise ValueError(f"no variant of {source} in {profile} has a seed {seed}; choose a smaller one")
     return chosen
