@@ -126,8 +126,8 @@ def defined(*objects: object) -> dict[str, str]:
             left += [it.func, *it.args, *it.keywords.values()]
         elif isinstance(it, MethodType):
             left += [it.__func__, type(it.__self__)]
-        elif hasattr(it, "__wrapped__"):
-            left.append(it.__wrapped__)
+        elif (inside := getattr(it, "__wrapped__", None)) is not None:
+            left.append(inside)
         elif isinstance(it, ModuleType):
             if not foreign(it.__name__) and it.__file__:
                 found[it.__name__] = semantics(it.__file__)

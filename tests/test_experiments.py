@@ -40,6 +40,7 @@ def measured(out, params=PARAMS, run=RUN, **other):
 @pytest.fixture
 def trained(monkeypatch):
     """How often something was trained."""
+    import_module("companion.experiments.hard_attention")  # so that it knows the real one
     calls, fit = [], training.fit
     monkeypatch.setattr(training, "fit", lambda *args, **options: calls.append(1) or fit(*args, **options))
     return calls
@@ -118,7 +119,7 @@ def people(tmp_path_factory):
 def test_who_is_tested_does_not_train(notebook, variant, parts, people):
     """NTU's third subject is tested, the first two train."""
     run = records.Run(notebook, "simulated", "quick", "cross_subject", variant)
-    params = {"release": SMALL, "data": {"frames": 6}, "fit": {}} | parts
+    params = {"release": SMALL, "data": {"frames": 6}, "fit": PARAMS["fit"]} | parts
     experiment = experiments.prepare(run, params, people)
     subjects = [{name[9:12] for name in side().names} for side in (experiment.train, experiment.test)]
     assert subjects == [{"001", "002"}, {"003"}]
@@ -132,7 +133,7 @@ def test_each_fold_of_a_run_tests_its_own_clips(tmp_path):
         path.write_text(sbu_text(length))
     for fold, name in enumerate(sets):
         run = records.Run("06_attention_on_joints", "sbu", "quick", "five_folds", "lstm", fold)
-        experiment = experiments.prepare(run, {"data": {}, "fit": {}}, tmp_path)
+        experiment = experiments.prepare(run, {"data": {}, "fit": PARAMS["fit"]}, tmp_path)
         assert experiment.test().names == [f"{name}-01-001"]
         assert len(experiment.train()) == 4
 
@@ -361,11 +362,12 @@ def test_a_part_of_other_data_params_is_another_one(chapter, out, monkeypatch):
     monkeypatch.setattr(module, "clips", lambda *words: shown)
     found = []
 
-    def pretrained(*words, checkpoint, **options):
-        found.append(checkpoint)
+    def pretrained(*words, checkpoint=None, **options):
+        found.append(checkpoint or words[-1])
         raise InterruptedError
 
-    monkeypatch.setattr(module, "pretrained", pretrained)
+    name = "pretrained" if chapter == "pose_driven_attention" else "learned_crops"
+    monkeypatch.setattr(module, name, pretrained)
     fit = {"fit": {"epochs": 1, "lr": 0.1}}
     shared = {"release": {"subjects": 2}, "pose": fit, "crops": fit, "before": fit | {"classes": 2}, **fit}
     variant = "hands" if chapter == "pose_driven_attention" else "crops"

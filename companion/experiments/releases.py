@@ -39,15 +39,16 @@ def asked(
     """
     if source != "simulated":
         return params, simulated(release.SKELETONS, source, root)
-    if made is None and "release" not in params:
+    if "release" in params:
+        made = Release(**{"seed": seed} | params["release"])
+    if made is None:
         raise ValueError("the preset of a simulated source has no key 'release'; add its parameters")
-    wanted = Release(**{"seed": seed} | params["release"]) if "release" in params else made
     if root is not None:
         about = manifest(root)
         if about is None:
             raise ValueError(
                 f"{root} holds no simulated release; choose source ntu, or companion data simulate"
             )
-        if Release(**about["release"]) != wanted:
+        if Release(**about["release"]) != made:
             params = params | {"release": about["release"]}
-    return params, simulated(wanted, source, root)
+    return params, simulated(made, source, root)
