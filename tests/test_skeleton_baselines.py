@@ -137,5 +137,5 @@ def test_sgn_says_which_joints_are_attended_to(poses):
 
 def test_a_model_begins_with_what_was_learned_on_other_classes():
     trained = build("pose-convnet")
-    model = training.begun(lambda: baselines.build("pose-convnet", OPENNI, M, 9, T), trained)
+    model = training.from_pretrained(lambda: baselines.build("pose-convnet", OPENNI, M, 9, T), trained)
     assert torch.equal(model.join.weight, trained.join.weight) and model.classify.out_features == 9

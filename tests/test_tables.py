@@ -299,6 +299,7 @@ def test_a_caveat_about_no_run_is_refused(tmp_path, monkeypatch, wrong):
 def test_a_malformed_caveat_is_refused_by_file_and_key(tmp_path, monkeypatch, wrong, key):
     content = presets.load("attention_on_joints") | {"caveats": [wrong]}
     (tmp_path / "attention_on_joints.yaml").write_text(yaml.safe_dump(content))
+    (tmp_path / "attention_on_joints.py").touch()
     monkeypatch.setattr(presets, "FOLDER", tmp_path)
     with pytest.raises(ValueError, match=f"attention_on_joints.yaml, caveats: key '{key}' of"):
         tables.caveats(SBU)

@@ -54,7 +54,7 @@ def house(tmp_path):
     for name in ("companion", "workflow"):
         shutil.copytree(HOUSE / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(
-        HOUSE / "results", tmp_path / "results", ignore=shutil.ignore_patterns("quick", "weights")
+        HOUSE / "results", tmp_path / "results", ignore=shutil.ignore_patterns("quick", "runs", "weights")
     )
     shutil.copy(HOUSE / "pyproject.toml", tmp_path)
     (tmp_path / "workflow/config.yaml").write_text(CONFIG)

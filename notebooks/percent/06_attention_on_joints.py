@@ -188,7 +188,8 @@ tables.printed(rows[rows.reproduced.notna()]).set_index("method")
 ablation = tables.measured().set_index("notebook").loc[name]
 ablation = ablation[(ablation.metric == "accuracy") & ablation.source.isin(["sbu", "simulated"])]
 ablation = ablation[ablation.variant.isin(skeleton_baselines.ATTENDING)]
-ablation.set_index(["source", "precision", "variant"])[["mean", "sd", "n", "caveat"]].astype(object).fillna("")
+columns = ["mean", "sd", "n", "caveat"]
+ablation.set_index(["source", "precision", "variant"])[columns].astype(object).fillna("")
 
 # %% [markdown]
 # ## Claims

@@ -179,7 +179,8 @@ ours.set_index("method")
 
 # %%
 sbu = measured[(measured.source == "sbu") & (measured.metric == "accuracy")].set_index("variant")
-sbu[sbu.index.str.startswith("pose-convnet")][["precision", "mean", "sd", "n", "caveat"]].astype(object).fillna("")
+columns = ["precision", "mean", "sd", "n", "caveat"]
+sbu[sbu.index.str.startswith("pose-convnet")][columns].astype(object).fillna("")
 
 # %% [markdown]
 # ## Claims
