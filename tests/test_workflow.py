@@ -193,7 +193,12 @@ def test_make_hands_root_on_as_it_was_typed(tmp_path):
     for name in ("pyproject.toml", "constraints.txt", ".venv/.installed"):
         (tmp_path / name).touch()
     for root in ('"; touch x; "', "/a b/ü $x", "~/data", "$(shell touch x)"):
-        made = subprocess.run(["make", "book", f"ROOT={root}"], cwd=tmp_path, text=True, capture_output=True)
+        made = subprocess.run(
+            ["make", "--no-print-directory", "book", f"ROOT={root}"],
+            cwd=tmp_path,
+            text=True,
+            capture_output=True,
+        )
         assert made.stdout == f"{root}\n"
     assert not (tmp_path / "x").exists()
 

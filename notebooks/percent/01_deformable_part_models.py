@@ -70,7 +70,8 @@ plan = experiments.plan("deformable_part_models", source, profile, variant=varia
 run, params = next(iter(plan.items()))
 first = experiments.prepare(run, params)
 train, test = first.train(), first.test()
-objects = test.present.nonzero().flatten().tolist()
+shown_images = test.images[:80]  # of the test images, below
+objects = test.present[:80].nonzero().flatten().tolist()
 print(f"{len(train.images)} training and {len(test.images)} test images of {tuple(test.images.shape[1:])}")
 
 # %% tags=["nbval-ignore-output", "picture"]
@@ -104,7 +105,7 @@ print("model to look at:", shown.variant if shown else "none with parts, or only
 # %% tags=["nbval-ignore-output", "picture"]
 if model:
     (component,), reach = model.components, done[shown].experiment.params["fit"].get("reach", dpm.REACH)
-    found = [dpm.detect(model, image, reach=reach) for image in test.images]
+    found = [dpm.detect(model, image, reach=reach) for image in shown_images]
     parts = {f"part {n + 1}": part for n, part in enumerate(component.parts)}
     display(figures.glyphs({"root": component.root} | parts))
 
@@ -240,7 +241,7 @@ if model:
 
 # %% tags=["nbval-ignore-output", "picture"]
 if model:
-    right = detection.hits(found, test.boxes)
+    right = detection.hits(found, test.boxes[:80])
     missed = [n for n in objects if not any(right[n][:1])]
     chosen = missed[:4] + [n for n in objects if n not in missed][: 8 - len(missed[:4])]
     best = [found[n][:1] for n in chosen]
