@@ -12,7 +12,14 @@ from companion.files import DamagedFile
 
 MANIFEST, UNFINISHED, TRUTH = "simulated.json", "unfinished.json", "truth"
 PARAMETERS = {
-    **{"groups": list, "subjects": int, "cameras": int, "repetitions": int, "left_handed": int | float},
+    **{
+        "groups": list,
+        "subjects": int,
+        "cameras": int,
+        "repetitions": int,
+        "setups": int,
+        "left_handed": int | float,
+    },
     **{"frames": int, "height": int, "seed": int},
 }  # of a release
 
