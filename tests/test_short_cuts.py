@@ -26,7 +26,8 @@ def clips():
     """One row a clip; the columns of short cuts hold some numbers each."""
     rows = []
     for path in ntu.files(release.stored(SMALL)):
-        clip, truth = ntu.parse(path), simulated.truth(path)
+        clip = ntu.parse(path)
+        truth = simulated.truth(path, len(clip.skeleton))
         picture = read_video(ntu.video(path), [0])[0].astype(float)
         body, (first, end) = clip.skeleton[:, 0], truth["frames"]
         x, y = (ntu.pixels(path)[0][0, 0, TREE.middle] * len(picture) / ntu.SIZE[0]).astype(int)

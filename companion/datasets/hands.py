@@ -281,7 +281,7 @@ def crops_of(
             torch.from_numpy(array[::every, :, HANDS]).flatten(1, 2) for array in (places, given)
         )
     else:
-        centres, seen = (x[::every, None] for x in evidence(simulated.truth(path)))
+        centres, seen = (x[::every, None] for x in evidence(simulated.truth(path, len(places))))
         centres = scale * centres
     corner = torch.tensor([crop / 2, crop / 2])
     boxes = torch.cat([centres - corner, centres + corner], -1) / scale
