@@ -158,8 +158,8 @@ def checks(read: bool = True) -> dict[str, Callable]:
         read: read every file; else count those of the skeleton datasets, which takes no time.
     """
     from companion.datasets import digits, sources
+    from companion.experiments.releases import told
     from companion.formats import clips, ntu, simulated
-    from companion.simulator import release
 
     def skeletons(name: str) -> Callable:
         data = sources.skeletons(name)
@@ -171,7 +171,7 @@ def checks(read: bool = True) -> dict[str, Callable]:
                 top = files[0].parents[2]
                 official -= len(ntu.ignored(top))
                 if about := simulated.manifest(top):
-                    made = release.Release(**about["release"])
+                    made = told(top, about)
                     official, where = len(made.performances()) * made.cameras, "by companion data simulate"
                 if ntu.video(files[0]).parent.is_dir():
                     parse, alone = ntu.filmed, ntu.unmatched(files)

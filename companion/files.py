@@ -1,14 +1,38 @@
 """Files written whole or not at all, damaged ones, fingerprints, and the places of the repository."""
 
 import hashlib
+import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+LONG = 800  # letters of a sentence
 
 
 class DamagedFile(ValueError):
-    """A file that is not what it should be; the sentence names it, and the line where there are lines."""
+    """A file that is not what it should be; the sentence names it, and the line where there are lines.
+
+    What a library says, or what stands in the file, may be of many lines: here it is of one, and not long.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        line = re.sub(r"\s*\n\s*", " ", sentence)
+        super().__init__(line if len(line) < LONG else f"{line[: LONG // 2]} ... {line[-LONG // 4 :]}")
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """What a file of JSON holds.
+
+    Raises:
+        DamagedFile: it is none; the sentence ends with the remedy.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DamagedFile(f"{path} is not JSON ({error}); {remedy}") from None
 
 
 def repository(folder: Path) -> Path | None:

@@ -6,6 +6,7 @@ returns wrong frames. So a video is read from its beginning, and frames are coun
 Letters: T frames, H W a picture's size.
 """
 
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from companion.files import DamagedFile
+
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM")  # Pillow has more, one of which runs programs
+MOST = 1 << 26  # pixels of an image, or of a video's frame: with all copies less than 1 GB
+LARGEST = 1 << 30  # bytes of a video's frames that are read at once
 
 
 def read_image(path: str | Path) -> UInt8[Tensor, "3 H W"]:
@@ -39,17 +44,22 @@ def read_image(path: str | Path) -> UInt8[Tensor, "3 H W"]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
+            with Image.open(path, formats=FORMATS) as file:
+                if file.width * file.height > MOST:
+                    raise ValueError(f"{file.width} x {file.height} pixels are too many")
                 file.verify()  # checksums, where the format has them; the file must then be opened again
-            with Image.open(path) as file:
-                image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):  # more than 8 bits
-                image = Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
-            pixels = np.array(image.convert("RGB"))
+            with Image.open(path, formats=FORMATS) as file:
+                ImageOps.exif_transpose(file, in_place=True)
+                image = file
+                if image.mode.startswith("I"):  # more than 8 bits
+                    deep = np.asarray(image).clip(0, 65535).astype(np.uint16)
+                    image = Image.fromarray((deep // 257 + (deep % 257 > 128)).astype(np.uint8))
+                if image.mode != "RGB":
+                    image = image.convert("RGB")
+                pixels = np.asarray(image).transpose(2, 0, 1).copy()
     except Exception as error:  # each of Pillow's decoders has its own
         raise DamagedFile(f"{path} is no whole image ({error}); get the file again") from None
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(pixels)
 
 
 def read_video(
@@ -64,7 +74,7 @@ def read_video(
     Raises:
         FileNotFoundError: no such file.
         DamagedFile: it is no video, is cut off, is stored turned, or has no frame of such a number.
-        ValueError: an empty list of numbers.
+        ValueError: an empty list of numbers, or frames that take more than 1 GiB.
     """
     path = Path(path)
     numbers = range(video_length(path)) if numbers is None else [int(n) for n in numbers]
@@ -83,8 +93,16 @@ def read_video(
                     raise DamagedFile(f"{path} is to be turned by {frame.rotation} degrees; store it upright")
                 if count in rows:
                     picture = scale.reformat(frame, width, height, "rgb24", interpolation="AREA")
+                    shape = (picture.height, picture.width, 3)
                     if pictures is None:
-                        pictures = np.empty((len(numbers), picture.height, picture.width, 3), np.uint8)
+                        if len(numbers) * math.prod(shape) > LARGEST:
+                            raise ValueError(
+                                f"{len(numbers)} frames of {path} are too large for the memory;"
+                                " ask for fewer, or for a smaller size"
+                            )
+                        pictures = np.empty((len(numbers), *shape), np.uint8)
+                    if shape != pictures.shape[1:]:
+                        raise DamagedFile(f"{path}: frame {count} has another size; download it again")
                     plane = picture.planes[0]
                     lines = np.frombuffer(plane, np.uint8)  # pyright: ignore  # a buffer, its stub says not
                     lines = lines.reshape(picture.height, plane.line_size)
@@ -124,7 +142,7 @@ def opened(path: Path) -> InputContainer:
     """A file with a video."""
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
-    file = av.open(str(path))
+    file = av.open(str(path), metadata_errors="ignore")
     if not file.streams.video:
         file.close()
         raise DamagedFile(f"{path} has no video stream; download it again")

@@ -36,11 +36,13 @@ from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
 from tqdm import tqdm
 
-from companion.files import fingerprint, write_whole
+from companion.files import DamagedFile, fingerprint, write_whole
 
 Step = Callable[[nn.Module, Any], Tensor]
 Score = Callable[[nn.Module, Any], dict[str, Tensor]]
 PRECISIONS = ("f32", "bf16")
+ADAM = ("step", "exp_avg", "exp_avg_sq")  # what the optimizer keeps of a weight
+DAMAGE = (SafetensorError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -395,32 +397,52 @@ def load_checkpoint(
     """Load weights, and the optimizer's state where the file has it; the losses of its epochs.
 
     Raises:
-        ValueError: the file is damaged, or its weights are another model's.
+        FileNotFoundError: no such file.
+        DamagedFile: it is no whole checkpoint, or a number in it is NaN or infinite.
+        ValueError: its weights are another model's.
     """
+
+    def damaged(what: object) -> DamagedFile:
+        return DamagedFile(f"{path} is not a whole checkpoint ({what}); delete it to train anew")
+
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             losses = json.loads((file.metadata() or {})["losses"])
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a whole checkpoint ({error}); delete it to train anew") from None
+    except DAMAGE as error:
+        raise damaged(error) from None
+    if not isinstance(losses, list) or not all(
+        isinstance(loss, float) and math.isfinite(loss) for loss in losses
+    ):
+        raise damaged("its losses are no list of finite numbers")
     weights = {
         name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")
     }
-    want = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    have = {name: tuple(value.shape) for name, value in weights.items()}
+    want = {name: (value.dtype, *value.shape) for name, value in model.state_dict().items()}
+    have = {name: (value.dtype, *value.shape) for name, value in weights.items()}
     if want != have:
         name = min(n for n in want.keys() | have.keys() if want.get(n) != have.get(n))
-        raise ValueError(
+        raise DamagedFile(
             f"{path} is a checkpoint of another model: {name} is {have.get(name, 'absent')}"
             f" there and {want.get(name, 'absent')} in {type(model).__name__}; delete it"
         )
-    model.load_state_dict(weights)
+    for name, value in tensors.items():
+        if not value.isfinite().all():
+            raise damaged(f"{name} holds NaN or infinity")
     if optimizer is not None:
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            if name.startswith("optimizer."):
-                _, i, key = name.split(".")
-                state.setdefault(int(i), {})[key] = value
+        state = {}
+        values = [value for group in optimizer.param_groups for value in group["params"]]
+        for i, value in enumerate(values):
+            own = {key: tensors[f"optimizer.{i}.{key}"] for key in ADAM if f"optimizer.{i}.{key}" in tensors}
+            like = [(torch.float32,), *2 * [(value.dtype, *value.shape)]]
+            if not own:
+                continue
+            if [(one.dtype, *one.shape) for one in own.values()] != like:
+                raise damaged(f"the optimizer's state of weight {i} does not fit")
+            if own["step"] < 1 or (own["exp_avg_sq"] < 0).any():
+                raise damaged(f"the optimizer's state of weight {i} is below what it can be")
+            state[i] = own
         if state:
             optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    model.load_state_dict(weights)
     return losses

@@ -39,7 +39,8 @@ def clips(root):
     """One row a clip; the columns of short cuts hold some numbers each."""
     rows = []
     for path in ntu.files(root):
-        clip, truth = ntu.parse(path), simulated.truth(path)
+        clip = ntu.parse(path)
+        truth = simulated.truth(path, len(clip.skeleton))
         setup, camera, subject, repetition, _ = map(int, ntu.NAME.fullmatch(path.stem).groups())
         pictures = read_video(ntu.video(path)).astype(float)
         T, height, width, _ = pictures.shape

@@ -227,8 +227,8 @@ def test_videos_are_as_long_as_skeletons_and_as_large_as_asked(small):
 
 def test_the_truth_names_box_hands_and_joints(small):
     for path in ntu.files(small):
-        truth = simulated.truth(path)
         T = ntu.read_skeleton(path).frames
+        truth = simulated.truth(path, T)
         assert len(truth["box"]) == len(truth["visible"]) == len(truth["hands"]) == T
         assert np.shape(truth["hands"]) == (T, 2 if truth["group"] == "pair" else 1, 2, 4)
         box = np.array(truth["box"])
@@ -361,7 +361,9 @@ def test_repetitions_and_seeds_draw_other_performances(tmp_path):
     for seed in (0, 1):
         files = ntu.files(release.simulate(tmp_path / str(seed), replace(asked, seed=seed), processes=1))
         lengths = [len(ntu.parse(path).skeleton) for path in files]
-        times.append([(T, *simulated.truth(path)["frames"]) for T, path in zip(lengths, files, strict=True)])
+        times.append(
+            [(T, *simulated.truth(path, T)["frames"]) for T, path in zip(lengths, files, strict=True)]
+        )
         poses = np.concatenate([ntu.parse(path).skeleton[:, 0] for path in files])
         bones.append([np.median(np.linalg.norm(poses[:, a] - poses[:, b], axis=-1)) for a, b in TREE.bones])
     for action in {path.stem[-4:] for path in files}:

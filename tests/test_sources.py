@@ -87,28 +87,41 @@ def test_of_a_release_it_is_the_key_that_is_known_before(root, tmp_path):
     "change, sentence",
     [
         (lambda about: "{", "is not JSON"),
-        (lambda about: "[]", "field 'key' is missing or no str; simulate it anew"),
-        (lambda about: "{}", "field 'key' is missing or no str; simulate it anew"),
-        (lambda about: json.dumps(about | {"key": 3}), "field 'key' is missing or no str"),
-        (lambda about: json.dumps(about | {"release": 3}), "field 'release' is missing or no dict"),
+        (lambda about: "[" * 10**5, "is not JSON"),
+        (lambda about: "[]", "'key' is missing or wrong; simulate it anew"),
+        (lambda about: "{}", "'key' is missing or wrong; simulate it anew"),
+        (lambda about: json.dumps(about | {"key": 3}), "'key' is missing or wrong"),
+        (lambda about: json.dumps(about | {"release": 3}), "'release' is missing or wrong"),
+        (lambda about: json.dumps(about | {"actions": {"4": "a", "3": "b"}}), "are not NTU's numbers"),
+        (lambda about: json.dumps(about | {"groups": {}}), "are not NTU's numbers in their order"),
+        (lambda about: json.dumps(about | {"groups": {"4": 3}}), "'4' is missing or wrong"),
+        (
+            lambda about: json.dumps(about | {"release": about["release"] | {"cameras": True}}),
+            "'cameras' is missing or wrong",
+        ),
         (
             lambda about: json.dumps(about | {"release": about["release"] | {"dogs": 3}}),
-            "'dogs' of its release is unknown or wrong; simulate it anew",
+            "'dogs' of its release is unknown; simulate it anew",
         ),
         (
             lambda about: json.dumps(about | {"release": about["release"] | {"subjects": "3"}}),
-            "'subjects' of",
+            "'subjects' is missing or wrong",
         ),
-        (lambda about: json.dumps(about | {"release": {"groups": ["chest"]}}), "'subjects' of its release"),
+        (
+            lambda about: json.dumps(about | {"release": {"groups": ["chest"]}}),
+            "'subjects' is missing or wrong",
+        ),
     ],
 )
 def test_a_damaged_manifest_is_named(tmp_path, change, sentence):
     asked = json.loads(json.dumps(asdict(SMALL)))
     path = tmp_path / "ntu/simulated.json"
     path.parent.mkdir()
-    path.write_text(json.dumps({"key": "a", "release": asked}))
-    assert simulated.manifest(tmp_path) == {"key": "a", "release": asked}
-    path.write_text(change({"key": "a", "release": asked}))
+    whole = {"key": "a", "fingerprint": "b", "release": asked}
+    whole |= {"actions": {"4": "drink"}, "groups": {"4": "face"}}
+    path.write_text(json.dumps(whole))
+    assert simulated.manifest(tmp_path) == whole
+    path.write_text(change(whole))
     with pytest.raises(DamagedFile, match=f"{path}.* ?{sentence}"):
         simulated.manifest(tmp_path)
 

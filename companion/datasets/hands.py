@@ -292,7 +292,7 @@ def crops_of(
         )
         half = torch.full_like(centres, crop / scale / 2)
     else:
-        around, seen = (x[::every] for x in evidence(simulated.truth(path)))
+        around, seen = (x[::every] for x in evidence(simulated.truth(path, len(places))))
         centres = middle(around)
         half = MARGIN * (around[..., 2:] - around[..., :2]).amax(-1, keepdim=True) / 2
     boxes = torch.cat([centres - half, centres + half], -1)

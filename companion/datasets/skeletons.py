@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from companion.datasets import cache, sources
-from companion.files import fingerprint
+from companion.files import DamagedFile, fingerprint
 from companion.formats import simulated
 from companion.ops import pose
 
@@ -113,6 +113,9 @@ class Skeletons(Dataset):
         label, subject, camera, names = (np.array(column) for column in zip(*store.rows, strict=True))
         self.classes = data.classes
         if about:  # of NTU's actions some
+            for name, action in zip(names.tolist(), label.tolist(), strict=True):
+                if str(action + 1) not in about["actions"]:
+                    raise DamagedFile(f"{name} shows no action of its release; simulate it anew")
             self.classes = tuple(about["actions"].values())
             label = np.searchsorted([int(number) - 1 for number in about["actions"]], label)
         tested, unit = data.split(subject, camera, protocol, fold)
@@ -139,7 +142,10 @@ class Skeletons(Dataset):
         self.lengths = torch.tensor([len(clip.skeleton) for clip in clips])
         self.first = self.lengths.cumsum(0) - self.lengths
         paths = {path.stem: path for path in files} if about else {}
-        self.truth = [simulated.truth(paths[name]) for name in self.names] if about else None
+        self.truth = None
+        if about:
+            pairs = zip(self.names, self.lengths.tolist(), strict=True)
+            self.truth = [simulated.truth(paths[name], length) for name, length in pairs]
         self.bodies = max(len(clip["joints"]) for clip in self.truth) if self.truth else data.bodies
         skeletons = np.concatenate([clip.skeleton[:, : self.bodies] for clip in clips])
         visible = np.concatenate([clip.visible[:, : self.bodies] for clip in clips])

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from companion.datasets.sources import data_fingerprint
-from companion.formats.simulated import manifest
+from companion.files import DamagedFile
+from companion.formats.simulated import MANIFEST, manifest
 from companion.simulator import release
 from companion.simulator.release import Release
 
@@ -22,6 +23,18 @@ def simulated(made: Release, source: str, root: str | Path | None) -> Place:
     if source == "simulated" and root is None:
         return Place(lambda: {source: release.key(made)}, lambda: release.stored(made))
     return Place(lambda: {source: data_fingerprint(source, root)}, lambda: root)
+
+
+def told(root: str | Path, about: dict) -> Release:
+    """The release at a root, as its manifest says.
+
+    Raises:
+        DamagedFile: there is no such one.
+    """
+    try:
+        return Release(**about["release"])
+    except ValueError as error:
+        raise DamagedFile(f"{Path(root) / 'ntu' / MANIFEST}: {error}; or simulate it anew") from None
 
 
 def asked(
@@ -49,6 +62,6 @@ def asked(
             raise ValueError(
                 f"{root} holds no simulated release; choose source ntu, or companion data simulate"
             )
-        if Release(**about["release"]) != made:
+        if told(root, about) != made:
             params = params | {"release": about["release"]}
     return params, simulated(made, source, root)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from companion.files import DamagedFile
+
 NAMES = (
     *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     *("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -35,19 +37,24 @@ def parse(path: Path) -> np.ndarray:
     """One idx file: images n 28 28 or labels n, uint8.
 
     Raises:
-        ValueError: it is not whole, or still compressed.
+        DamagedFile: it is not whole, holds something else, or is still compressed.
     """
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
     with path.open("rb") as file:
         if file.read(2) == b"\x1f\x8b":
-            raise ValueError(f"{path} is still compressed; unpack it with gunzip")
+            raise DamagedFile(f"{path} is still compressed; unpack it with gunzip")
+    images = "images" in path.name
     try:
-        return (read_image_file if "images" in path.name else read_label_file)(str(path)).numpy()
+        values = (read_image_file if images else read_label_file)(str(path)).numpy()
     except Exception as error:
-        raise ValueError(
+        raise DamagedFile(
             f"{path} is not a whole idx file ({error or type(error).__name__}); download it again"
         ) from None
+    if values.shape[1:] != (28, 28) if images else values.max(initial=0) > 9:
+        what = f"images of {values.shape[1:]}, not 28 x 28" if images else f"a label {values.max()}, above 9"
+        raise DamagedFile(f"{path} holds {what}; download it again")
+    return values
 
 
 def read(root: str | Path | None, train: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,6 @@ orientation w x y z, and the tracking state (0 not tracked, 1 inferred, 2 tracke
 Letters: T frames, N bodies seen in one frame or another, M bodies kept, J = 25 joints.
 """
 
-import math
 import re
 from pathlib import Path
 from typing import NamedTuple, no_type_check
@@ -27,6 +26,7 @@ from companion.skeleton import KINECT_V2 as TREE
 
 J, FIELDS, BODY_FIELDS = len(TREE), 12, 9
 BODIES = 2  # kept of each clip
+FAR, MANY = 1e30, 1 << 18  # no number of metres; no number of frames times bodies
 ROW = BODY_FIELDS + J * FIELDS  # numbers of one body in one frame, without id and number of joints
 NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 CLASSES = tuple(f"A{number:03}" for number in range(1, 61))
@@ -184,12 +184,12 @@ def read_skeleton(path: str | Path) -> Bodies:
     state, joints = values[:rows, :BODY_FIELDS], values[:rows, BODY_FIELDS:].reshape(rows, J, FIELDS)
     for row, column, start, end in slow[:left].tolist():
         joint, field = divmod(column - BODY_FIELDS, FIELDS)
-        if joint < 0 or field >= 3 or math.isfinite(values[row, column]):
+        if joint < 0 or field >= 3 or abs(values[row, column]) < FAR:
             continue
         if joints[row, joint, STATE] != 0:
             raise damaged(start, f"the {'xyz'[field]} of a joint is {text[start:end].decode('latin-1')}")
         others = joints[row, :, field]
-        others = others[np.isfinite(others)]
+        others = others[abs(others) < FAR]
         joints[row, joint, field] = others.mean() if len(others) else 0
     return Bodies(frames, frame[:rows], body[:rows], state, joints)
 
@@ -284,6 +284,10 @@ def acting(path: Path) -> tuple[Bodies, list[list[int]]]:
         frame, body = pairs[count.argmax()]
         raise DamagedFile(f"{path}: body {body} is twice in frame {frame}; download it again")
     persons = people(bodies)
+    if bodies.frames * len(persons) > MANY:
+        raise DamagedFile(
+            f"{path}: {bodies.frames} frames and {len(persons)} bodies are too many; download it again"
+        )
     skeleton, visible = tracks(bodies, persons)
     seen = np.flatnonzero(visible.any((0, 2)))  # a body may be listed and never be tracked
     return bodies, [persons[seen[n]] for n in choose(skeleton[:, seen], visible[:, seen])]

@@ -54,7 +54,7 @@ def parse(path: Path) -> Clip:
     if not np.isfinite(skeleton).all():
         frame = int(np.argwhere(~np.isfinite(skeleton))[0, 0])
         raise DamagedFile(f"{path}, line 1: a coordinate of frame {frame} is not finite; download it again")
-    if action not in ACTIONS or label != ACTIONS.index(action) + 1:
+    if type(label) is not int or action not in ACTIONS or label != ACTIONS.index(action) + 1:
         raise DamagedFile(
             f"{path}, line 1: label {label!r} does not go with action {action}; download it again"
         )

@@ -1,27 +1,32 @@
 """What a simulated release has beside NTU's own files: its manifest, and what is true of each clip.
 
 root/ntu/simulated.json                     the manifest, written last: key, parameters, actions
-root/ntu/truth/SsssCcccPpppRrrrAaaa.json    which joints act in which frames, the box of the thing that
-                                            decides the class, and the hands'
+root/ntu/truth/SsssCcccPpppRrrrAaaa.json    of each clip: action and group; setup, and how far each person is from
+                                            the camera; which joints of whom act, and in which frames; if
+                                            there is a video, its size, and in its pixels all joints and the
+                                            boxes of the things that decide the action, one, two or none, with
+                                            the share of each that nothing hides, and of the picture the share
+                                            that things of each kind fill
+
+Letters: T frames, M people, J = 25 joints.
 """
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from companion.files import DamagedFile
+import numpy as np
+
+from companion.files import DamagedFile, read_json
 
 MANIFEST, UNFINISHED, TRUTH = "simulated.json", "unfinished.json", "truth"
 PARAMETERS = {
-    **{
-        "groups": list,
-        "subjects": int,
-        "cameras": int,
-        "repetitions": int,
-        "setups": int,
-        "left_handed": int | float,
-    },
-    **{"frames": int, "height": int, "seed": int},
+    **{"groups": list, "left_handed": int | float},
+    **dict.fromkeys(("subjects", "cameras", "repetitions", "setups", "frames", "height", "seed"), int),
 }  # of a release
+ABOUT = {"key": str, "fingerprint": str, "release": dict, "actions": dict, "groups": dict}
+TOLD = {"action": str, "group": str, "setup": int, "joints": list, "frames": list}  # of a clip
+JOINTS = 25
 
 
 def manifest(root: str | Path) -> dict | None:
@@ -37,20 +42,73 @@ def manifest(root: str | Path) -> dict | None:
     path = folder / MANIFEST
     if not path.is_file():
         return None
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DamagedFile(f"{path} is not JSON ({error}); simulate it anew") from None
-    for field, kind in {"key": str, "release": dict}.items():
-        if not isinstance(about, dict) or not isinstance(about.get(field), kind):
-            raise DamagedFile(f"{path}: field {field!r} is missing or no {kind.__name__}; simulate it anew")
-    asked = about["release"]
-    for name in {**PARAMETERS, **asked}:
-        if name not in PARAMETERS or not isinstance(asked.get(name), PARAMETERS[name]):
-            raise DamagedFile(f"{path}: {name!r} of its release is unknown or wrong; simulate it anew")
+    about = fields(path, ABOUT)
+    fields(path, PARAMETERS, about["release"])
+    for name in about["release"].keys() - PARAMETERS.keys():
+        raise DamagedFile(f"{path}: {name!r} of its release is unknown; simulate it anew")
+    actions, groups = about["actions"], about["groups"]
+    if [*actions] != [f"{n}" for n in range(1, 61) if f"{n}" in actions] or actions.keys() != groups.keys():
+        raise DamagedFile(f"{path}: its actions are not NTU's numbers in their order; simulate it anew")
+    fields(path, dict.fromkeys(actions, str), actions)
+    fields(path, dict.fromkeys(groups, str), groups)
     return about
 
 
-def truth(skeleton: Path) -> dict:
-    """What is true of the clip of a skeleton file."""
-    return json.loads((skeleton.parents[1] / TRUTH / f"{skeleton.stem}.json").read_text())
+def truth(skeleton: Path, frames: int) -> dict[str, Any]:
+    """What is true of the clip of a skeleton file.
+
+    Args:
+        frames: of the clip.
+
+    Raises:
+        DamagedFile: it is missing, lacks something, or is of another clip.
+    """
+    path = skeleton.parents[1] / TRUTH / f"{skeleton.stem}.json"
+    if not path.is_file():
+        raise DamagedFile(f"{path} is missing; simulate it anew")
+    about = fields(path, TOLD)
+    people = about["joints"]
+    lists = len(people) in (1, 2) and all(isinstance(own, list) for own in people)
+    if not lists or not all(type(joint) is int and 0 <= joint < JOINTS for own in people for joint in own):
+        raise DamagedFile(f"{path}: 'joints' are not those of one person or two; simulate it anew")
+    M = len(people)
+    shapes = {"frames": (2,), "distance": (M,)}
+    filmed = "size" in about
+    if filmed:
+        shapes |= {"size": (2,), "pose": (frames, M, JOINTS, 2)}
+        fields(path, {"evidence": list, "shown": dict}, about)
+    wanted = [(about, shapes)]
+    for thing in about.get("evidence", ()):
+        fields(path, {"thing": str}, thing)
+        wanted.append((thing, {"box": (frames, 4), "visible": (frames,)}))
+    for told, shapes in wanted:
+        for name, shape in shapes.items():
+            if not numbers(told.get(name), shape):
+                size = " x ".join(map(str, shape))
+                raise DamagedFile(f"{path}: {name!r} is not {size} finite numbers; simulate it anew")
+    if filmed and min(about["size"]) <= 0:
+        raise DamagedFile(f"{path}: 'size' is {about['size']}, no picture's; simulate it anew")
+    return about
+
+
+def fields(path: Path, kinds: Mapping[str, Any], about: Any = None) -> dict[str, Any]:
+    """The content of a file, or a part of it that is given, whose fields are there and of these kinds.
+
+    Raises:
+        DamagedFile: it is no JSON, or a field is missing or of another kind.
+    """
+    about = read_json(path, "simulate it anew") if about is None else about
+    for name, kind in kinds.items():
+        value = about.get(name) if isinstance(about, dict) else None
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise DamagedFile(f"{path}: {name!r} is missing or wrong; simulate it anew")
+    return about
+
+
+def numbers(values: Any, shape: tuple[int, ...]) -> bool:
+    """Are these finite numbers, in lists of this shape?"""
+    try:
+        array = np.array(values)
+    except ValueError:  # of several lengths
+        return False
+    return array.shape == shape and array.dtype.kind in "if" and bool(np.isfinite(array).all())

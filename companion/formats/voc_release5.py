@@ -51,6 +51,8 @@ def read(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
     try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError("it is too large")
         model = variables(path.read_bytes())["model"]
         kind = str(model["type"])
     except DAMAGE as error:
@@ -61,6 +63,9 @@ def read(path: str | Path) -> dict[str, Any]:
         )
     try:
         with np.errstate(all="raise"):
+            named = sum(rule["rhs"].size for rule in listed(model["rules"][0]))
+            if named * max(block["w"].size for block in listed(model["blocks"])) > LARGEST:
+                raise ValueError(f"{named} roots and parts are too many")
             return {
                 "components": [component(model, n) for n in range(len(listed(model["rules"][0])))],
                 "name": str(model["class"]),

@@ -31,13 +31,21 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
-from companion.files import write_whole
+from companion.files import DamagedFile, write_whole
 from companion.formats import voc_release5
 from companion.ops.distance_transform import Spread, spreads
 from companion.ops.hog import hog
 
 CHANNELS = 32
 REACH = 4  # of the parts of voc-release5
+FAR = 1000  # cells; anchors are nearer
+OPTIONS = (  # of a model in a file: their kinds, and what they may be
+    ("name", str, 0, 0),
+    ("threshold", float, -1e9, 1e9),
+    ("cell", int, 2, 64),
+    ("interval", int, 1, 100),
+    ("extra", bool, False, True),
+)
 
 
 class Component(NamedTuple):
@@ -386,22 +394,33 @@ def load(path: str | Path) -> DPM:
             parts.setdefault(int(n), {})[field] = value.item() if field == "bias" else value
         components = tuple(Component(**parts[n]) for n in sorted(parts))
         model = DPM(**options | {"components": components})
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} is not a whole part model ({error}); train it anew") from None
+    except (SafetensorError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise DamagedFile(f"{path} is not a whole part model ({error}); train it anew") from None
     return checked(path, model)
 
 
 def checked(path: Path, model: DPM) -> DPM:
-    """The model, unless its weights do not fit each other or one is not a number."""
+    """The model, unless its options or weights are none, do not fit each other, or one is not a number."""
+    for name, kind, low, high in OPTIONS:
+        value = getattr(model, name)
+        if type(value) is not kind or (kind is not str and not low <= value <= high):
+            raise DamagedFile(f"{path}: {name} is {value!r}; get the file again")
+    if not model.components:
+        raise DamagedFile(f"{path} has no component; get the file again")
     for n, (root, parts, anchors, deformation, _, prior, boxes) in enumerate(model.components):
         wanted = [(CHANNELS, *root.shape[1:]), (len(parts), CHANNELS, *model.components[0].parts.shape[2:])]
         wanted += [(len(parts), 2), (len(parts), 4), (3,), (4, 2 * len(parts) + 3)]
         given = [tuple(x.shape) for x in (root, parts, anchors, deformation, prior, boxes) if x is not None]
-        if root.ndim != 3 or given != wanted[: len(given)]:
-            raise ValueError(f"{path}: weights of {given} in component {n} do not fit; get the file again")
+        if root.ndim != 3 or given != wanted[: len(given)] or not root.numel() or 0 in parts.shape[1:]:
+            raise DamagedFile(f"{path}: weights of {given} in component {n} do not fit; get the file again")
+        if anchors.dtype != torch.int64 or (anchors.abs() > FAR).any():
+            raise DamagedFile(f"{path}: anchors of component {n} are none; get the file again")
+        reals = [value for value in (root, parts, deformation, prior, boxes) if value is not None]
+        if any(value.dtype != torch.float32 for value in reals):
+            raise DamagedFile(f"{path}: a weight of component {n} is not of 32 bits; get the file again")
     numbers = [value for component in model.components for value in component if value is not None]
     if not all(torch.as_tensor(value).isfinite().all() for value in numbers):
-        raise ValueError(f"{path} holds a weight that is NaN or infinite; get the file again")
+        raise DamagedFile(f"{path} holds a weight that is NaN or infinite; get the file again")
     return model
 
 

@@ -25,8 +25,8 @@ F pose features, H state, C classes.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import NamedTuple
 
 import torch
@@ -36,6 +36,7 @@ from torch.nn import functional as F
 from torchvision.models import inception_v3
 from torchvision.transforms import v2
 
+from companion.files import DamagedFile
 from companion.models.skeleton_baselines import PoseConvNet
 from companion.ops import pose
 from companion.skeleton import Skeleton
@@ -140,13 +141,16 @@ class Inception(nn.Module):
         if not Path(weights).is_file():
             raise FileNotFoundError(f"no file {weights}; download torchvision's weights of inception_v3")
         net = inception_v3(weights=None, init_weights=False)
+        content = BytesIO(Path(weights).read_bytes())  # of a file, torch would reserve what it claims to hold
         try:
-            net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        except (RuntimeError, TypeError, AttributeError, EOFError, UnpicklingError) as error:
-            raise ValueError(
+            net.load_state_dict(torch.load(content, map_location="cpu", weights_only=True))
+        except Exception as error:  # of torch's own reader of pickles, many kinds
+            raise DamagedFile(
                 f"{weights} holds no weights of torchvision's inception_v3 ({type(error).__name__});"
                 " download them again"
             ) from None
+        if not all(value.isfinite().all() for value in net.state_dict().values()):
+            raise DamagedFile(f"{weights} holds a weight that is NaN or infinite; download them again")
         net.fc = nn.Identity()
         self.net = net.eval().requires_grad_(False)
         self.ready = v2.Compose(
