@@ -1,0 +1,21 @@
+"""Numba's compiler, which keeps what it has compiled where it may, and does without where it may not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+from companion.files import scratch
+
+
+def njit(**options: Any) -> Callable[[Callable], Callable]:
+    """`numba.njit` with a cache in NUMBA_CACHE_DIR, or else in `scratch`, the package or the user's cache."""
+
+    def compiled(function: Callable) -> Callable:
+        try:
+            numba.config.CACHE_DIR = numba.config.CACHE_DIR or str(scratch() / "numba")
+            return numba.njit(cache=True, **options)(function)
+        except RuntimeError:  # none of them can be written
+            return numba.njit(**options)(function)
+
+    return compiled
