@@ -4,8 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+from numba.core import config
 
 from companion.files import scratch
+
+settings: Any = config
 
 
 def njit(**options: Any) -> Callable[[Callable], Callable]:
@@ -13,7 +16,7 @@ def njit(**options: Any) -> Callable[[Callable], Callable]:
 
     def compiled(function: Callable) -> Callable:
         try:
-            numba.config.CACHE_DIR = numba.config.CACHE_DIR or str(scratch() / "numba")
+            settings.CACHE_DIR = settings.CACHE_DIR or str(scratch() / "numba")
             return numba.njit(cache=True, **options)(function)
         except RuntimeError:  # none of them can be written
             return numba.njit(**options)(function)
