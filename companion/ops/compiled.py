@@ -18,7 +18,7 @@ def njit(**options: Any) -> Callable[[Callable], Callable]:
         try:
             settings.CACHE_DIR = settings.CACHE_DIR or str(scratch() / "numba")
             return numba.njit(cache=True, **options)(function)
-        except RuntimeError:  # none of them can be written
+        except (FileNotFoundError, RuntimeError):  # none of them is there and can be written
             return numba.njit(**options)(function)
 
     return compiled
