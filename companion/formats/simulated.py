@@ -1,12 +1,12 @@
 """What a simulated release has beside NTU's own files: its manifest, and what is true of each clip.
 
 root/ntu/simulated.json                     the manifest, written last: key, parameters, actions
-root/ntu/truth/SsssCcccPpppRrrrAaaa.json    of each clip: action and group; setup, and how far each person is from
-                                            the camera; which joints of whom act, and in which frames; if
-                                            there is a video, its size, and in its pixels all joints and the
-                                            boxes of the things that decide the action, one, two or none, with
-                                            the share of each that nothing hides, and of the picture the share
-                                            that things of each kind fill
+root/ntu/truth/SsssCcccPpppRrrrAaaa.json    what is true of the clip
+
+Of each clip: action and group; setup, and how far each person is from the camera; which joints of whom act,
+in which frames. If there is a video: its size, and in its pixels all joints and the boxes of the things that
+decide the action (one, two or none), with the share of each that nothing hides; and the share of the picture
+that things of each kind fill.
 
 Letters: T frames, M people, J = 25 joints.
 """

@@ -12,7 +12,8 @@ from typing import NamedTuple, no_type_check
 
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
-from numba import njit
+
+from companion.ops.compiled import njit
 
 PLAIN, LINES, SCREEN, TILES, SPOT, CLOCK, FAN = range(7)  # from CLOCK on they are ellipses
 AMBIENT = 0.55
@@ -43,7 +44,7 @@ def canvas(height: int, width: int) -> Canvas:
     return Canvas(np.zeros((*size, 3), np.uint8), np.full(size, np.inf, np.float32), np.zeros(size, np.int32))
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 @no_type_check
 def draw(place, radius, paint, pattern, owner, focal, light, colour, depth, owners, watched, mask):
     """Draw shapes; wherever the ray meets one of the first things, hidden or not, `mask` has its bit set.
@@ -169,7 +170,7 @@ def draw(place, radius, paint, pattern, owner, focal, light, colour, depth, owne
                     colour[row, column, i] = min(paint[n, base + i] * bright, 255.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 @no_type_check
 def expose(colour, grain):
     """The picture H W 3 that a camera takes: the mean of each pixel's rays, and grain H W."""
@@ -187,7 +188,7 @@ def expose(colour, grain):
     return picture
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 @no_type_check
 def extents(mask, owners, boxes, rays):
     """What a picture shows of each thing.
