@@ -245,6 +245,16 @@ def test_crops_at_what_decides_show_it(root):
     assert (cut(picture, around[None, None], 24)[0, 0] - batch.hands[n, t, 1].float()).abs().max() <= 0.51
 
 
+def test_a_film_is_drawn_in_any_size(root):
+    train = data(root)
+    small, large = train.film(2), train.film(2, 180)
+    assert large[0].shape == (6, 180, 320, 3) and small[0].shape == (6, 90, 160, 3)
+    for one, other in zip(small[1:], large[1:], strict=True):
+        torch.testing.assert_close(2 * one, other, equal_nan=True)
+    means = large[0].view(6, 90, 2, 160, 2, 3).float().mean((2, 4))
+    assert (means - small[0]).abs().mean() < 8  # grain, and what the video's compression loses
+
+
 def test_a_picture_is_all_that_there_is_to_see(root):
     train = data(root, at="picture", every=2)
     batch = train.__getitems__([3])

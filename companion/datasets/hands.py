@@ -29,6 +29,7 @@ from companion.datasets.skeletons import Skeletons
 from companion.files import DamagedFile, fingerprint
 from companion.formats import ntu, simulated
 from companion.ops.crop import cut
+from companion.simulator.release import redrawn
 
 HANDS = ntu.TREE.index("hand_left"), ntu.TREE.index("hand_right")
 MOST = 2  # things that decide together
@@ -193,15 +194,22 @@ class Hands(Dataset):
             self.away[cuts] = far.where(seen.any(1), torch.nan)
 
     def film(
-        self, index: int
+        self, index: int, height: int | None = None
     ) -> tuple[UInt8[Tensor, "T H W 3"], Float[Tensor, "T K 2"], Float[Tensor, "T E 4"]]:
         """To look at: the pictures of a batch's clip, and on them the hands and the boxes of what decides.
 
         In pixels; NaN where there is none, or none is known.
+
+        Args:
+            height: of the pictures, which are drawn anew for it; only of simulated releases of this code.
         """
         cuts = self.within(torch.tensor([index]))[0]
-        frames = self.every * cuts
-        pictures = torch.from_numpy(media.read_video(ntu.video(self.paths[index]), frames.tolist()))
+        frames, path = self.every * cuts, self.paths[index]
+        if height:
+            pictures = redrawn(path.parents[2], path.stem, height).pictures[frames]
+        else:
+            pictures = media.read_video(ntu.video(path), frames.tolist())
+        pictures = torch.from_numpy(pictures)
         scale = pictures.shape[1] / ntu.SIZE[0]
         hands = scale * self.centres[self.first[index] + cuts][:, : self.hands]
         hands = hands.where(hands.isfinite(), torch.nan)
@@ -209,7 +217,7 @@ class Hands(Dataset):
             return pictures, hands, torch.full((len(cuts), MOST, 4), torch.nan)
         boxes = torch.full((len(cuts), MOST, 4), torch.nan)
         for n, thing in enumerate(self.truth[index]["evidence"]):
-            box = torch.tensor(thing["box"])[frames]
+            box = torch.tensor(thing["box"])[frames] * pictures.shape[1] / self.truth[index]["size"][0]
             boxes[:, n] = box.where(box.any(-1, keepdim=True), torch.nan)
         return pictures, hands, boxes
 
