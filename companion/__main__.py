@@ -60,6 +60,9 @@ def train(
     seed: str = "0",
     root: Annotated[Path | None, typer.Option(help="The folder that contains the dataset's folder.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the records.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="f32 or bf16 instead of the preset's; needs --out.")
+    ] = None,
 ) -> None:
     """Train and test what a chapter's presets say, and record it; `accelerate launch -m companion train ...`.
 
@@ -70,6 +73,12 @@ def train(
     try:
         source = source or next(iter(presets.load(chapter)["presets"].get(profile, {})), "")
         plan = experiments.plan(chapter, source, profile, protocol, variant, fold, seed)
+        if precision:
+            if out is None:
+                raise ValueError(
+                    "a record in another precision than its preset's must not take its place; pass --out"
+                )
+            plan = {run: params | {"precision": precision} for run, params in plan.items()}
         main = training.accelerator().is_main_process
         for run in plan:
             one = experiments.run({run: plan[run]}, root, out)[run]

@@ -402,3 +402,19 @@ def test_another_release_does_not_take_the_place_of_committed_records(out, tmp_p
     with pytest.raises(ValueError, match="root holds another release than the preset of lstm; pass out"):
         experiments.run(plan, small)
     assert not (tmp_path / "results").exists()
+
+
+def test_another_precision_is_trained_apart(monkeypatch, tmp_path):
+    asked = []
+
+    def run(plan, root, out):
+        asked.append((*plan.values(), out))
+        raise ValueError("stop")
+
+    monkeypatch.setattr(experiments, "run", run)
+    words = ["train", "hard_attention", "--source", "digits", "--protocol", "centred-28"]
+    said = CliRunner().invoke(app, [*words, "--precision", "bf16"]).output
+    assert "must not take its place; pass --out" in " ".join(said.split()) and not asked
+    CliRunner().invoke(app, [*words, "--precision", "bf16", "--out", str(tmp_path)])
+    ((params, out),) = asked
+    assert params["precision"] == "bf16" and params["fit"] and out == tmp_path
