@@ -133,11 +133,12 @@ def check(name: str, root: Annotated[Path | None, typer.Argument()] = None) -> N
 def simulate(
     out: Path,
     groups: Annotated[
-        str, typer.Option(help="Of actions, with commas: motion,chest,face,context,pair.")
+        str, typer.Option(help="Of actions, with commas: motion,chest,face,context,two,pair.")
     ] = "",
     subjects: Annotated[int, typer.Option(help="People, at most 40.")] = 16,
     cameras: Annotated[int, typer.Option(help="1 to 3, at once.")] = 3,
     repetitions: Annotated[int, typer.Option(help="Of each action by each person.")] = 1,
+    setups: Annotated[int, typer.Option(help="Rooms, at most 17.")] = 10,
     left_handed: Annotated[float, typer.Option(help="Share of the people.")] = 0.2,
     frames: Annotated[int, typer.Option(help="Of a clip at least, ten a second.")] = 24,
     height: Annotated[int, typer.Option(help="Of the videos, 16:9; 0: skeletons only.")] = 90,
@@ -150,8 +151,8 @@ def simulate(
     try:
         chosen = {"groups": tuple(groups.split(","))} if groups else {}
         release = Release(
-            subjects=subjects, cameras=cameras, repetitions=repetitions, left_handed=left_handed,
-            frames=frames, height=height, seed=seed, **chosen,
+            subjects=subjects, cameras=cameras, repetitions=repetitions, setups=setups,
+            left_handed=left_handed, frames=frames, height=height, seed=seed, **chosen,
         )  # fmt: skip
         simulate(out, release, processes)
     except (OSError, ValueError) as error:
