@@ -12,8 +12,11 @@ NUMBER = re.compile(r"(?<![\w.-])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")  # but the 6
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Neither read nor overwrite what `make book` left behind; as many threads as the stored outputs."""
-    stored = json.loads((Path(__file__).parent / "notebooks/00_the_lecture.ipynb").read_text())
+    """Neither read nor overwrite what `make book` left behind, but for what numba has compiled; as many
+    threads as the stored outputs."""
+    house = Path(__file__).parent
+    stored = json.loads((house / "notebooks/00_the_lecture.ipynb").read_text())
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(house / "results/quick/numba"))
     os.environ["OMP_NUM_THREADS"] = str(stored["metadata"]["companion"]["threads"])
     folder = tempfile.TemporaryDirectory(prefix="companion-")
     os.environ["COMPANION_OUT"] = folder.name

@@ -1,15 +1,20 @@
 """Files written whole or not at all, damaged ones, fingerprints, and the places of the repository."""
 
+import fcntl
 import hashlib
 import json
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 LONG = 800  # letters of a sentence
+
+UNFINISHED = ".companion"  # ends the name of a file that is being written
 
 
 class DamagedFile(ValueError):
@@ -63,16 +68,26 @@ def scratch() -> Path:
 
     COMPANION_OUT, resolved from the repository or else the working directory; by default `results/quick`
     of the repository, or else `companion` in the user's cache.
+
+    Raises:
+        FileNotFoundError: the user has no home.
     """
     if out := os.environ.get("COMPANION_OUT"):
         return (REPOSITORY or Path.cwd()) / out
     if REPOSITORY:
         return REPOSITORY / "results" / "quick"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "companion"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "companion"
+    except RuntimeError:
+        raise FileNotFoundError(
+            "you have no home folder: set COMPANION_OUT to a folder to write to"
+        ) from None
 
 
 def write_whole(path: str | Path, content: str | bytes | Iterable[bytes], sync: bool = True) -> Path:
     """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
+
+    What a killed process had begun in the folder is removed by the next one that writes there.
 
     Args:
         content: or pieces of it, one after the other.
@@ -84,23 +99,44 @@ def write_whole(path: str | Path, content: str | bytes | Iterable[bytes], sync: 
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
     pieces = [data] if isinstance(data, bytes) else data
-    name = None
+    begun = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
+        clear(path.parent.absolute())
+        begun, handle = begin(path)
+        with open(handle, "wb") as file:
             file.writelines(pieces)
+            file.flush()
             if sync:
-                file.flush()
                 os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+            os.replace(begun, path)
     except OSError as error:
-        raise type(error)(f"cannot write {path}: {error.strerror}; choose another folder") from None
+        raise type(error)(f"cannot write {path}: {error.strerror or error}; choose another folder") from None
     finally:
-        if name and os.path.exists(name):
-            os.unlink(name)
+        if begun:
+            begun.unlink(missing_ok=True)
     return path
+
+
+def begin(path: Path) -> tuple[Path, int]:
+    """A new file beside `path`, locked while it is open: one that is not locked has no writer."""
+    while True:
+        begun = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
+        handle = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        with suppress(OSError):  # a file system without locks: nobody clears there
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if begun.exists():  # else it was cleared before it was locked
+            return begun, handle
+        os.close(handle)
+
+
+@cache  # once a process: folders may be large
+def clear(folder: Path) -> None:
+    """Remove what processes have begun to write in a folder, on any machine, and were killed."""
+    for begun in folder.glob(f".*{UNFINISHED}"):
+        with suppress(OSError), begun.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            begun.unlink()
 
 
 def fingerprint(content: bytes | Iterable[bytes]) -> str:

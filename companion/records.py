@@ -357,7 +357,7 @@ def check_out(run: Run, out: str | Path | None) -> None:
     try:
         while not folder.exists():
             folder = folder.parent
-        tempfile.TemporaryDirectory(dir=folder, prefix=".").cleanup()  # os.access lets root pass
+        tempfile.TemporaryFile(dir=folder).close()  # os.access lets root pass
     except OSError as error:
         raise PermissionError(
             f"out cannot be written: {folder}: {error.strerror}; choose another out"

@@ -45,7 +45,7 @@ def test_pictures_of_skeletons():
         figures.contact_sheet(
             names,
             list(torch.zeros(3, 9, 16, 3, dtype=torch.uint8)),
-            [torch.full((4,), torch.nan), *torch.rand(2, 4)],
+            [torch.full((2, 4), torch.nan), *torch.rand(2, 2, 4)],
         ),
         figures.confusion(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 1]), names, "SBU"),
         figures.by_distance(

@@ -17,7 +17,7 @@ from companion.ops.crop import cut
 from companion.simulator import release
 from companion.simulator.release import Release
 
-SMALL = Release(groups=("chest", "context"), subjects=3, cameras=1, frames=10, height=90)
+SMALL = Release(groups=("chest", "context", "two"), subjects=3, cameras=1, frames=10, height=90)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_a_batch_has_the_crops_of_the_frames_that_the_skeleton_shows(root):
     test = data(root, "test")
     batch = test.__getitems__([2, 0])
     assert test.units == [name[:4] + name[8:] for name in test.names]
-    assert batch.hands.shape == (2, 6, 2, 3, 24, 24) and batch.poses.shape == (2, 6, 1, 25, 3)
+    assert batch.hands.shape == (2, 6, 4, 3, 24, 24) and batch.poses.shape == (2, 6, 2, 25, 3)
     path = next(path for path in ntu.files(root) if path.stem == test.names[2])
     at = np.linspace(0, ntu.read_skeleton(path).frames - 1, 6).round().astype(int)
     pictures = torch.from_numpy(read_video(ntu.video(path), at.tolist())).permute(0, 3, 1, 2).float()
@@ -74,20 +74,23 @@ def test_a_batch_has_the_crops_of_the_frames_that_the_skeleton_shows(root):
 def test_held_things_are_in_a_crop_and_those_pointed_at_are_not(root):
     train = data(root)
     batch = train.__getitems__(range(len(train)))
-    shares = {"chest": [], "context": []}
+    shares = {"chest": [], "context": [], "two": []}
     for n, truth in enumerate(train.truth):
         during = batch.frames[n]
         shares[truth["group"]] += batch.holds[n].any(-1)[during].tolist()
         assert not batch.holds[n][~during].any()
     assert np.mean(shares["chest"]) > 0.7 and np.mean(shares["context"]) < 0.05
+    assert np.mean(shares["two"]) > 0.7  # one of the two
 
 
 def test_how_far_what_decides_is_from_a_hand(root):
     """What is held is near; what is pointed at is an arm's length away at most, and beyond the hand."""
     train = data(root)
     away = train.__getitems__(range(len(train))).away
-    context = torch.tensor([truth["group"] == "context" for truth in train.truth])
-    assert away[~context].max() < 60 < 80 < away[context].min() and away[context].max() < 400
+    chest, context = (
+        torch.tensor([truth["group"] == name for truth in train.truth]) for name in ("chest", "context")
+    )
+    assert away[chest].max() < 76 < 120 < away[context].min() and away.max() < 500
     assert torch.equal(data(root, at="evidence").__getitems__(range(len(train))).away, away)
 
 
@@ -100,7 +103,7 @@ def test_a_group_is_the_classes_that_share_their_motion(root):
     train = data(root)
     assert train.classes[:2] == ("reading", "writing")
     rows = {tuple(row.tolist()) for row in train.group}
-    assert len(rows) == 2 and (train.group.sum(1) == 3).all()
+    assert len(rows) == 3 and (train.group.sum(1) == 3).all()
 
 
 class Means(torch.nn.Module):
@@ -213,7 +216,7 @@ def test_every_other_frame_is_cut(root):
     every, two = all_of_them[1], some[1]
     assert len(some.crops) < 0.6 * len(all_of_them.crops)
     cuts = some.within(torch.tensor([1]))[0]
-    assert torch.equal(two.hands, all_of_them.crops[all_of_them.first[1] + 2 * cuts][:, :2])
+    assert torch.equal(two.hands, all_of_them.crops[all_of_them.first[1] + 2 * cuts])
     assert torch.equal(two.poses, every.poses)
     film = some.film(1)[0]
     assert torch.equal(film, torch.from_numpy(read_video(ntu.video(some.paths[1]), (2 * cuts).tolist())))
@@ -223,18 +226,47 @@ def test_crops_at_what_decides_show_it(root):
     """Its middle is the middle of the crop; where it is not to be seen the crop is black."""
     train = data(root, at="evidence")
     batch = train.__getitems__(range(len(train)))
-    assert batch.hands.shape[2] == 1
+    two = torch.tensor([truth["group"] == "two" for truth in train.truth])
     there = batch.hands.flatten(3).amax(-1) > 0
-    assert torch.equal(there, batch.holds) and there.float().mean() > 0.2
-    film, place, box = train.film(0)
-    t = int(there[0, :, 0].nonzero()[0])
-    torch.testing.assert_close(place[t, 0], (box[t, :2] + box[t, 2:]) / 2)
+    assert batch.hands.shape[2] == 2 and two.any() and there[two].any((0, 1)).all()
+    assert torch.equal(there, batch.holds) and there[..., 0].float().mean() > 0.2
+    assert not there[~two, :, 1].any()
+    n = int(two.nonzero()[0])
+    film, place, boxes = train.film(n)
+    for e in range(2):
+        t = int(there[n, :, e].nonzero()[0])
+        torch.testing.assert_close(place[t, e], (boxes[t, e, :2] + boxes[t, e, 2:]) / 2)
+    path = train.paths[n]
+    at = int(train.within(torch.tensor([n]))[0, t])
+    x0, y0, x1, y1 = boxes[t, 1]
+    half = 1.25 * max(x1 - x0, y1 - y0) / 2
+    around = torch.cat([place[t, 1] - half, place[t, 1] + half])
+    picture = torch.from_numpy(read_video(ntu.video(path), [at])).permute(0, 3, 1, 2).float()
+    assert (cut(picture, around[None, None], 24)[0, 0] - batch.hands[n, t, 1].float()).abs().max() <= 0.51
+
+
+def test_a_film_is_drawn_in_any_size(root):
+    train = data(root)
+    small, large = train.film(2), train.film(2, 180)
+    assert large[0].shape == (6, 180, 320, 3) and small[0].shape == (6, 90, 160, 3)
+    for one, other in zip(small[1:], large[1:], strict=True):
+        torch.testing.assert_close(2 * one, other, equal_nan=True)
+    means = large[0].view(6, 90, 2, 160, 2, 3).float().mean((2, 4))
+    assert (means - small[0]).abs().mean() < 8  # grain, and what the video's compression loses
+
+
+def test_a_picture_is_all_that_there_is_to_see(root):
+    train = data(root, at="picture", every=2)
+    batch = train.__getitems__([3])
+    assert batch.hands.shape == (1, 6, 1, 3, 90, 160)
+    pictures = torch.from_numpy(train.film(3)[0].numpy())
+    assert torch.equal(batch.hands[0, :, 0], pictures.permute(0, 3, 1, 2))
 
 
 def test_evidence_of_a_real_release_is_unknown(root, tmp_path):
     shutil.copytree(root / "ntu", tmp_path / "ntu")
     (tmp_path / "ntu" / simulated.MANIFEST).unlink()
-    with pytest.raises(ValueError, match="at is 'evidence'; choose hands, or evidence of a"):
+    with pytest.raises(ValueError, match="at is 'evidence'; choose hands, picture, or evidence of a"):
         Hands("ntu", "train", "cross_subject", root=tmp_path, at="evidence")
     with pytest.raises(ValueError, match="at is 'feet'"):
         data(root, at="feet")

@@ -71,6 +71,7 @@ def test_pixels_boxes_and_patches_come_back(page):
 def test_heat_comes_back_over_coloured_frames():
     rng = np.random.default_rng(1)
     frames, heat = rng.integers(0, 256, (2, 3, 6, 8, 3), dtype=np.uint8), rng.random((2, 3, 2, 4)) / 8
+    assert data(AttentionPlayer(frames, truth=np.zeros((2, 3, 5, 4))).page())["truths"] == [3, 5]
     back = data(AttentionPlayer(frames, heat=heat, truth=np.zeros((2, 3, 4))).page())
     assert back["images"] is None and len(back["film"]) == 6
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(back["film"][4]))), dtype=float)
@@ -166,7 +167,7 @@ def test_text_from_outside_stays_text():
         ("images", np.full((N, SIDE, SIDE), 255), "images must be .* int64, 255 to 255"),
         ("boxes", np.zeros((N, T, 4)), "boxes .* N T S 4 .* N = 12"),
         ("boxes", np.zeros((3, T, S, 4)), "boxes .* N = 12"),
-        ("truth", np.zeros((N, 5)), "truth .* N 4 or N T 4"),
+        ("truth", np.zeros((N, 5)), "truth .* N 4 or N T 4 or N T E 4"),
         ("truth", np.zeros((N, T + 1, 4)), "truth .* T = 8"),
         ("heat", np.zeros((N, T + 1, 7, 7)), "heat .* T = 8"),
         ("heat", np.full((N, T, 7, 7), -1.0), "heat must be finite weights of at least 0"),

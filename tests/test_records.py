@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,29 +195,6 @@ def test_a_folder_that_is_tried_is_left_as_it_was(tmp_path):
     put(tmp_path)
     records.check_out(RUN, tmp_path)
     assert [path.name for path in RUN.path(tmp_path).parent.iterdir()] == [RUN.path().name]
-
-
-def test_a_killed_writer_leaves_the_old_file(tmp_path):
-    """SIGKILL in the middle of writing: the old content stays whole."""
-    path = tmp_path / "record.json"
-    files.write_whole(path, "old")
-    code = (
-        "import os, signal; from companion import files\n"
-        "os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"files.write_whole({str(path)!r}, 'new' * 10**6)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ, check=False)
-    assert done.returncode == -9 and path.read_text() == "old"
-
-
-def test_a_failed_writer_leaves_nothing(tmp_path, monkeypatch):
-    def full(*args):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OSError, match="cannot write .*No space left on device"):
-        files.write_whole(tmp_path / "record.json", "text")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_fingerprint_changes_with_a_bit_and_with_a_border():

@@ -3,8 +3,8 @@
 The crops of all frames are cut once and kept in one memory-mapped file, and what a network at rest sees of
 them likewise, see `companion.datasets.cache`.
 
-Letters: B clips of a batch, T frames, M bodies, K = 2 M hands (left and right of the first, ...), S the side
-of a crop in samples, N frames of all clips together.
+Letters: B clips of a batch, T frames, M bodies, K = 2 M hands (left and right of the first, ...), E = 2
+things that may decide, S the side of a crop in samples, H W those of a crop or a picture, N frames of all.
 """
 
 import os
@@ -29,8 +29,11 @@ from companion.datasets.skeletons import Skeletons
 from companion.files import DamagedFile, fingerprint
 from companion.formats import ntu, simulated
 from companion.ops.crop import cut
+from companion.simulator.release import redrawn
 
 HANDS = ntu.TREE.index("hand_left"), ntu.TREE.index("hand_right")
+MOST = 2  # things that decide together
+MARGIN = 1.25  # side of a crop at the evidence, in longer sides of its box
 
 
 class Clips(NamedTuple):
@@ -39,7 +42,7 @@ class Clips(NamedTuple):
     poses: Float[Tensor, "B T M J 3"]
     seen: Bool[Tensor, "B T M J"]
     label: Int[Tensor, " B"]
-    hands: UInt8[Tensor, "B T K 3 S S"] | Float[Tensor, "B T K D"]  # crops, or what `Hands.see` made of them
+    hands: UInt8[Tensor, "B T K 3 H W"] | Float[Tensor, "B T K D"]  # crops, or what `Hands.see` made of them
     holds: Bool[Tensor, "B T K"] | None = None  # the crop shows what decides, in the frames of the action
     frames: Bool[Tensor, "B T"] | None = None  # of the action
     away: Float[Tensor, " B"] | None = None  # from a hand to what decides, in pixels of 1920 x 1080
@@ -55,8 +58,9 @@ class Hands(Dataset):
         crop: width of the square around a hand, in pixels of the full 1920 x 1080.
         side: S.
         every: of how many frames one is cut; the sequences then show the nearest ones.
-        at: hands; or evidence, to learn how well the thing that decides can be told from others if one looks
-            there: one crop a frame, black where it is not to be seen. Only for simulated releases.
+        at: hands; or picture, the whole of it, as it is; or, of simulated releases, evidence, to learn how
+            well what decides can be told from others if one looks there: E crops a frame, black where there
+            is nothing to be seen.
         limit: bytes that the crops of the release may take.
 
     Raises:
@@ -87,8 +91,8 @@ class Hands(Dataset):
                 raise ValueError(f"{name} turns poses into others, but not crops; leave it out")
         self.body = Skeletons(source, split, protocol, fold, seed, root, strict=strict, **drawn)
         _, files, about = sources.find(source, root)
-        if at not in ("hands", "evidence") or (at == "evidence" and not about):
-            raise ValueError(f"at is {at!r}; choose hands, or evidence of a simulated release")
+        if at not in ("hands", "picture", "evidence") or (at == "evidence" and not about):
+            raise ValueError(f"at is {at!r}; choose hands, picture, or evidence of a simulated release")
         store = cuts(files, limit, crop=crop, side=side, every=every, at=at)
         self.damaged = list(dict.fromkeys([*self.body.damaged, *store.damaged.values()]))
         if store.damaged:
@@ -174,36 +178,48 @@ class Hands(Dataset):
         self.holds = torch.zeros(len(self.centres), self.hands, dtype=torch.bool)
         self.during = torch.zeros(len(self.centres), dtype=torch.bool)
         self.away = torch.full((len(self.centres),), torch.nan)
-        for truth, at in zip(truths, self.first.tolist(), strict=True):
-            frames = torch.arange(0, len(truth["box"]), self.every)
-            cuts = slice(at, at + len(frames))
+        for truth, start in zip(truths, self.first.tolist(), strict=True):
+            scale = ntu.SIZE[0] / truth["size"][0]
+            joints = torch.tensor(truth["pose"])[:: self.every]
+            frames = torch.arange(0, len(truth["pose"]), self.every)
+            cuts = slice(start, start + len(frames))
             first, end = truth["frames"]
             self.during[cuts] = (frames >= first) & (frames < end)
-            scale = ntu.SIZE[0] / truth["size"][0]
-            middle, seen = (x[frames, None] for x in evidence(truth))
-            off = (scale * middle - self.centres[cuts, : self.hands]).abs()
-            self.holds[cuts] = (off < self.width / 2).all(-1) & seen
-            hands = torch.tensor(truth["hands"])[frames].flatten(1, 2)
-            far = (middle - (hands[..., :2] + hands[..., 2:]) / 2).norm(dim=-1).amin(1)
-            self.away[cuts] = (scale * far).where(seen[:, 0], torch.nan)
+            boxes, seen = (x[frames] for x in evidence(truth))
+            at = middle(boxes)[:, :, None]
+            off = (scale * at - self.centres[cuts, None, : self.hands]).abs()
+            self.holds[cuts] = ((off < self.width / 2).all(-1) & seen[..., None]).any(1)
+            far = (at - joints[:, :, HANDS].flatten(1, 2)[:, None]).norm(dim=-1).amin(2)
+            far = (scale * far).where(seen, -torch.inf).amax(1)
+            self.away[cuts] = far.where(seen.any(1), torch.nan)
 
     def film(
-        self, index: int
-    ) -> tuple[UInt8[Tensor, "T H W 3"], Float[Tensor, "T K 2"], Float[Tensor, "T 4"]]:
-        """To look at: the pictures of a batch's clip, and on them the hands and the box of what decides.
+        self, index: int, height: int | None = None
+    ) -> tuple[UInt8[Tensor, "T H W 3"], Float[Tensor, "T K 2"], Float[Tensor, "T E 4"]]:
+        """To look at: the pictures of a batch's clip, and on them the hands and the boxes of what decides.
 
         In pixels; NaN where there is none, or none is known.
+
+        Args:
+            height: of the pictures, which are drawn anew for it; only of simulated releases of this code.
         """
         cuts = self.within(torch.tensor([index]))[0]
-        frames = self.every * cuts
-        pictures = torch.from_numpy(media.read_video(ntu.video(self.paths[index]), frames.tolist()))
+        frames, path = self.every * cuts, self.paths[index]
+        if height:
+            pictures = redrawn(path.parents[2], path.stem, height).pictures[frames]
+        else:
+            pictures = media.read_video(ntu.video(path), frames.tolist())
+        pictures = torch.from_numpy(pictures)
         scale = pictures.shape[1] / ntu.SIZE[0]
         hands = scale * self.centres[self.first[index] + cuts][:, : self.hands]
         hands = hands.where(hands.isfinite(), torch.nan)
         if self.truth is None:
-            return pictures, hands, torch.full((len(cuts), 4), torch.nan)
-        box = torch.tensor(self.truth[index]["box"])[frames]
-        return pictures, hands, box.where(box.any(-1, keepdim=True), torch.nan)
+            return pictures, hands, torch.full((len(cuts), MOST, 4), torch.nan)
+        boxes = torch.full((len(cuts), MOST, 4), torch.nan)
+        for n, thing in enumerate(self.truth[index]["evidence"]):
+            box = torch.tensor(thing["box"])[frames] * pictures.shape[1] / self.truth[index]["size"][0]
+            boxes[:, n] = box.where(box.any(-1, keepdim=True), torch.nan)
+        return pictures, hands, boxes
 
     def __getitem__(self, index: int) -> Clips:
         return Clips._make(field if field is None else field[0] for field in self.__getitems__([index]))
@@ -212,7 +228,7 @@ class Hands(Dataset):
 class Store(NamedTuple):
     """The crops of a release."""
 
-    crops: UInt8[Tensor, "N K 3 S S"]
+    crops: UInt8[Tensor, "N K 3 H W"]
     centres: Float[Tensor, "N K 2"]  # in pixels of 1920 x 1080, infinite where there is nothing to cut
     first: Int[Tensor, " n"]  # frame of each clip
     damaged: dict[str, str]  # clip -> what is wrong with it
@@ -267,7 +283,7 @@ def cuts(files: Sequence[Path], limit: int, **how: int | str) -> Store:
 
 def crops_of(
     path: Path, crop: int, side: int, every: int, at: str
-) -> tuple[UInt8[Tensor, "T K 3 S S"], Float[Tensor, "T K 2"]] | str:
+) -> tuple[UInt8[Tensor, "T K 3 H W"], Float[Tensor, "T K 2"]] | str:
     """The crops of one clip's frames and where they are; or what is wrong with it."""
     try:
         places, given = ntu.pixels(path)
@@ -276,24 +292,34 @@ def crops_of(
     except DamagedFile as error:
         return str(error)
     scale = ntu.SIZE[0] / pictures.shape[1]
+    if at == "picture":
+        return pictures.permute(0, 3, 1, 2)[:, None], torch.zeros(len(pictures), 1, 2)
     if at == "hands":
         centres, seen = (
-            torch.from_numpy(array[::every, :, HANDS]).flatten(1, 2) for array in (places, given)
+            torch.from_numpy(array[::every, :, HANDS]).flatten(1, 2) for array in (places / scale, given)
         )
+        half = torch.full_like(centres, crop / scale / 2)
     else:
-        centres, seen = (x[::every, None] for x in evidence(simulated.truth(path, len(places))))
-        centres = scale * centres
-    corner = torch.tensor([crop / 2, crop / 2])
-    boxes = torch.cat([centres - corner, centres + corner], -1) / scale
+        around, seen = (x[::every] for x in evidence(simulated.truth(path, len(places))))
+        centres = middle(around)
+        half = MARGIN * (around[..., 2:] - around[..., :2]).amax(-1, keepdim=True) / 2
+    boxes = torch.cat([centres - half, centres + half], -1)
     parts = zip(pictures.permute(0, 3, 1, 2).split(16), boxes.float().split(16), strict=True)
     found = torch.cat([cut(part.float(), around, side) for part, around in parts])  # full videos are large
     found = (found * seen[..., None, None, None]).round().to(torch.uint8)
-    return found, torch.where(seen[..., None], centres, torch.inf).float()
+    return found, torch.where(seen[..., None], scale * centres, torch.inf).float()
 
 
-def evidence(truth: dict) -> tuple[Float[Tensor, "T 2"], Bool[Tensor, " T"]]:
-    """The middle of what decides, in pixels of the video; and when, during the action, it is to be seen."""
-    box, visible = torch.tensor(truth["box"]), torch.tensor(truth["visible"])
+def evidence(truth: dict) -> tuple[Float[Tensor, "T E 4"], Bool[Tensor, "T E"]]:
+    """The boxes of what decides, in pixels of the video; and when, in the action, they are to be seen."""
     first, end = truth["frames"]
-    frames = torch.arange(len(box))
-    return (box[:, :2] + box[:, 2:]) / 2, (visible > 0.3) & (frames >= first) & (frames < end)
+    T = len(truth["pose"])
+    boxes, seen = torch.zeros(T, MOST, 4), torch.zeros(T, MOST, dtype=torch.bool)
+    for n, thing in enumerate(truth["evidence"]):
+        boxes[:, n], seen[:, n] = torch.tensor(thing["box"]), torch.tensor(thing["visible"]) > 0.3
+    seen[:first] = seen[end:] = False
+    return boxes, seen
+
+
+def middle(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 2"]:
+    return (boxes[..., :2] + boxes[..., 2:]) / 2

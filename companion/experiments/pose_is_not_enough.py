@@ -12,22 +12,25 @@ from companion import presets, records
 from companion.datasets.hands import Hands
 from companion.experiments.releases import asked
 from companion.files import checkout, fingerprint
+from companion.formats import ntu
 from companion.metrics import hands
 from companion.models import hand_attention
 from companion.records import Run
 from companion.training import Experiment, fit, from_pretrained, in_precision, load_checkpoint, pretrained
 
+SAMPLES = 24 / 160  # of a crop around a hand, a pixel of 1920 x 1080
 EDGES = 200, 250, 300, 400  # of how far a thing may be from the hand, in pixels of 1920 x 1080
 VARIANTS = {  # name -> what it sees
     **dict.fromkeys(("pose-tour", "pose-once", "pose-random", "pose-gru", "crops"), {}),
     "crops-wide": {"crop": 600, "side": 48},
+    "picture": {"at": "picture", "every": 2},
     "evidence": {"at": "evidence"},
 }
 FIT = fit  # what takes the options of the presets' `fit`
 
 
 def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
-    """Variants: pose-<order of the joints>, crops around the hands (-wide: larger), or at the evidence."""
+    """Variants: pose-<order of the joints>, crops around the hands (-wide: larger), the picture, evidence."""
     if run.variant not in VARIANTS:
         raise ValueError(
             f"unknown variant {run.variant!r} of {run.chapter}; choose one of {', '.join(VARIANTS)}"
@@ -64,6 +67,10 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         C, body = len(train.classes), train.body
         if kind == "pose":
             return hand_attention.pose_stream(order, body.tree, body.bodies, C, body.frames)
+        if kind == "picture":
+            return hand_attention.Whole(C, SAMPLES * ntu.SIZE[1] / train.crops.shape[-1])
+        if kind == "evidence":
+            return hand_attention.Evidence(train.crops.shape[-1], C, train.hands)
         return from_pretrained(partial(crops, C), first()) if before else crops(C)
 
     return Experiment(

@@ -26,16 +26,16 @@ def boxed_images(
 def contact_sheet(
     titles: Sequence[str],
     pictures: Sequence[UInt8[Tensor, "H W 3"]],
-    boxes: Sequence[Float[Tensor, "4"]],
+    boxes: Sequence[Float[Tensor, "E 4"]],
     columns: int = 4,
 ) -> Image:
-    """One picture a title, with the box of what decides where there is one; NaN where not."""
+    """One picture a title, with the boxes of what decides where there is something; NaN where not."""
     figure, places = grid(len(titles), columns, 2.7, 1.75)
-    for axes, title, pixels, box in zip(places, titles, pictures, boxes, strict=True):
+    for axes, title, pixels, around in zip(places, titles, pictures, boxes, strict=True):
         axes.imshow(pixels.numpy())
         axes.set_title(title, fontsize=9)
-        if not box.isnan().any():
-            outline(axes, box.tolist(), TRUTH, linewidth=1.5)
+        for box in around[around.isfinite().all(-1)].tolist():
+            outline(axes, box, TRUTH, linewidth=1.5)
     return picture(figure, f"one picture each of {', '.join(titles)}", "jpeg")
 
 

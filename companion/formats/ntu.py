@@ -17,11 +17,11 @@ from typing import NamedTuple, no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from numba import njit
 
 from companion.files import DamagedFile
 from companion.formats.clips import Clip, SkeletonFormat, find, make
 from companion.media import video_length
+from companion.ops.compiled import njit
 from companion.skeleton import KINECT_V2 as TREE
 
 J, FIELDS, BODY_FIELDS = len(TREE), 12, 9
@@ -72,7 +72,7 @@ def ignored(root: Path) -> set[str]:
     return {word for word in words if NAME.fullmatch(word)}
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@njit(nogil=True, error_model="numpy", inline="always")
 @no_type_check
 def number(text, at):
     """The word at or after `at`: value, integer value, start, end, and whether only Python can read it.
@@ -114,7 +114,7 @@ def number(text, at):
     return value, sign * mantissa, start, at, not exact
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 @no_type_check
 def walk(text, frame, body, values, slow):
     """Fill one row a body; `slow` says which values Python must read: row, column, start, end.

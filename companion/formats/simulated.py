@@ -1,8 +1,14 @@
 """What a simulated release has beside NTU's own files: its manifest, and what is true of each clip.
 
 root/ntu/simulated.json                     the manifest, written last: key, parameters, actions
-root/ntu/truth/SsssCcccPpppRrrrAaaa.json    which joints act in which frames, the box of the thing that
-                                            decides the class, and the hands'
+root/ntu/truth/SsssCcccPpppRrrrAaaa.json    what is true of the clip
+
+Of each clip: action and group; setup, and how far each person is from the camera; which joints of whom act,
+in which frames. If there is a video: its size, and in its pixels all joints and the boxes of the things that
+decide the action (one, two or none), with the share of each that nothing hides; and the share of the picture
+that things of each kind fill.
+
+Letters: T frames, M people, J = 25 joints.
 """
 
 from collections.abc import Mapping
@@ -15,11 +21,11 @@ from companion.files import DamagedFile, read_json
 
 MANIFEST, UNFINISHED, TRUTH = "simulated.json", "unfinished.json", "truth"
 PARAMETERS = {
-    **{"groups": list, "subjects": int, "cameras": int, "repetitions": int, "left_handed": int | float},
-    **{"frames": int, "height": int, "seed": int},
+    **{"groups": list, "left_handed": int | float},
+    **dict.fromkeys(("subjects", "cameras", "repetitions", "setups", "frames", "height", "seed"), int),
 }  # of a release
 ABOUT = {"key": str, "fingerprint": str, "release": dict, "actions": dict, "groups": dict}
-TOLD = {"action": str, "group": str, "thing": str, "joints": list, "frames": list}  # of a clip
+TOLD = {"action": str, "group": str, "setup": int, "joints": list, "frames": list}  # of a clip
 JOINTS = 25
 
 
@@ -65,12 +71,21 @@ def truth(skeleton: Path, frames: int) -> dict[str, Any]:
     lists = len(people) in (1, 2) and all(isinstance(own, list) for own in people)
     if not lists or not all(type(joint) is int and 0 <= joint < JOINTS for own in people for joint in own):
         raise DamagedFile(f"{path}: 'joints' are not those of one person or two; simulate it anew")
-    shapes = {"size": (2,), "box": (frames, 4), "visible": (frames,), "hands": (frames, len(people), 2, 4)}
-    filmed = shapes if any(name in about for name in shapes) else {}
-    for name, shape in {"frames": (2,), **filmed}.items():
-        if not numbers(about.get(name), shape):
-            wanted = " x ".join(map(str, shape))
-            raise DamagedFile(f"{path}: {name!r} is not {wanted} finite numbers; simulate it anew")
+    M = len(people)
+    shapes = {"frames": (2,), "distance": (M,)}
+    filmed = "size" in about
+    if filmed:
+        shapes |= {"size": (2,), "pose": (frames, M, JOINTS, 2)}
+        fields(path, {"evidence": list, "shown": dict}, about)
+    wanted = [(about, shapes)]
+    for thing in about.get("evidence", ()):
+        fields(path, {"thing": str}, thing)
+        wanted.append((thing, {"box": (frames, 4), "visible": (frames,)}))
+    for told, shapes in wanted:
+        for name, shape in shapes.items():
+            if not numbers(told.get(name), shape):
+                size = " x ".join(map(str, shape))
+                raise DamagedFile(f"{path}: {name!r} is not {size} finite numbers; simulate it anew")
     if filmed and min(about["size"]) <= 0:
         raise DamagedFile(f"{path}: 'size' is {about['size']}, no picture's; simulate it anew")
     return about

@@ -73,19 +73,56 @@ class Crops(nn.Module):
         self.dropout, self.classify, self.taken = nn.Dropout(0.3), nn.Linear(seen, classes), taken
 
     def see(
-        self, crops: UInt8[Tensor, "*n 3 S S"], which: Bool[Tensor, "*n"] | None = None
+        self, crops: UInt8[Tensor, "*n 3 H W"], which: Bool[Tensor, "*n"] | None = None
     ) -> Float[Tensor, "*n D"]:
         """Of each crop, or of some."""
         return glimpses(lambda part: self.glimpse(part.float() / 127.5 - 1), crops, which)
 
-    def forward(self, poses: Float[Tensor, "B T M J 3"], crops: UInt8[Tensor, "B T K 3 S S"]) -> Read:
+    def looks(self, crops: UInt8[Tensor, "B T K 3 H W"]) -> Bool[Tensor, "B T K"]:
+        """At which crops of a batch: in training at some that are not black, else at all of them."""
         which = present(crops)
-        if self.training:
-            drawn = torch.rand(which.shape, device=crops.device) * which
-            least = drawn.flatten(1).topk(min(self.taken, drawn[0].numel())).values[:, -1]
-            which = which & (drawn >= least[:, None, None])
+        if not self.training:
+            return which
+        drawn = torch.rand(which.shape, device=crops.device) * which
+        least = drawn.flatten(1).topk(min(self.taken, drawn[0].numel())).values[:, -1]
+        return which & (drawn >= least[:, None, None])
+
+    def forward(self, poses: Float[Tensor, "B T M J 3"], crops: UInt8[Tensor, "B T K 3 H W"]) -> Read:
+        which = self.looks(crops)
         scores = self.classify(self.dropout(self.see(crops, which))) * which[..., None]
         return Read(scores.sum((1, 2)) / which.sum((1, 2))[:, None].clamp_min(1))
+
+
+class Whole(Crops):
+    """The control of crops: pictures of any size, and the mean of what is seen at all their places.
+
+    Samples and first layers are those of `Crops`; where something is, is lost.
+
+    Args:
+        scale: samples a pixel.
+    """
+
+    def __init__(self, classes: int, scale: float, seen: int = 64, taken: int = 3) -> None:
+        super().__init__(12, classes, seen, taken)
+        self.glimpse = nn.Sequential(
+            nn.Upsample(scale_factor=scale, mode="bilinear"),
+            *list(self.glimpse)[:4], nn.MaxPool2d(2), nn.Conv2d(64, seen, 3), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        )  # fmt: skip
+
+
+class Evidence(Crops):
+    """Crops of several things that decide together: what is seen of each, joined before the scores."""
+
+    def __init__(self, side: int, classes: int, things: int, seen: int = 64, taken: int = 16) -> None:
+        super().__init__(side, classes, seen, taken)
+        self.join = nn.Sequential(nn.Linear(things * seen, 128), nn.ReLU())
+        self.classify = nn.Linear(128, classes)
+
+    def forward(self, poses: Float[Tensor, "B T M J 3"], crops: UInt8[Tensor, "B T E 3 S S"]) -> Read:
+        which = self.looks(crops)
+        seen = self.see(crops, which).sum(1) / which.sum(1)[..., None].clamp_min(1)
+        return Read(self.classify(self.dropout(self.join(seen.flatten(1)))))
 
 
 class Inception(nn.Module):

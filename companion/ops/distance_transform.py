@@ -20,9 +20,9 @@ from typing import NamedTuple, no_type_check
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numba import njit
 from torch import Tensor
 
+from companion.ops.compiled import njit
 from companion.ops.threads import each
 
 SMALL = 1 << 19  # places in all for which threads are not worth their start
@@ -90,7 +90,7 @@ def soft(
     return scores
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 @no_type_check
 def envelope(f, a, b, g, line, start, apart, out, at):
     """One row or column, in linear time; g, line and start are room for its lines."""
@@ -114,7 +114,7 @@ def envelope(f, a, b, g, line, start, apart, out, at):
         first = max(first, end)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 @no_type_check
 def envelopes(scores, cost, out, at):
     """The rows of some maps, then their columns."""
@@ -135,7 +135,7 @@ def envelopes(scores, cost, out, at):
                 out[m, y, x], at[m, y, x] = best[y], W * y_best[y] + columns[y_best[y], x]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 @no_type_check
 def better(f, a, b, d, by, best, way):
     """Takes what lies d away, where that is better."""
@@ -146,7 +146,7 @@ def better(f, a, b, d, by, best, way):
         way[x] = by if more else way[x]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 @no_type_check
 def windows(scores, cost, out, at, reach):
     """The same from places near by, by trying them all."""

@@ -21,9 +21,9 @@ from typing import no_type_check
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numba import njit
 from torch import Tensor
 
+from companion.ops.compiled import njit
 from companion.ops.threads import each
 
 CLIP, EPSILON = 0.2, 1e-4
@@ -100,7 +100,7 @@ def from_histograms(h: Float[Tensor, "B 18 hb wb"]) -> Float[Tensor, "B 32 h w"]
     return torch.cat([0.5 * directions.sum(1), 0.5 * orientations.sum(1), texture, border], 1)
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 @no_type_check
 def one(picture, cell, rows, columns, out):
     """The features of one picture C H W, into h w 32, in loops: what the products say."""

@@ -5,7 +5,7 @@ scripts do not run, a still picture of the first samples stands in its place. No
 is pressed.
 
 Letters: N samples, T steps (glimpses or frames), S scales of a glimpse, g samples on a glimpse's side,
-H W the size of an image, h w of a heat map, J joints.
+H W the size of an image, h w of a heat map, J joints, E true boxes at once.
 """
 
 import base64
@@ -32,7 +32,7 @@ from companion.files import write_whole
 SHAPES = {
     "images": ("N H W", "N T H W", "N T H W 3"),
     "boxes": ("N T S 4",),
-    "truth": ("N 4", "N T 4"),
+    "truth": ("N 4", "N T 4", "N T E 4"),
     "heat": ("N T h w",),
     "patches": ("N T S g g",),
     "joints": ("N T J 2",),
@@ -54,7 +54,7 @@ class AttentionPlayer:
     Args:
         images: N H W, N T H W or N T H W 3; float in [0, 1] or uint8.
         boxes: N T S 4, the windows of T glimpses, finest scale first.
-        truth: N 4 or N T 4, the box of the true object.
+        truth: N 4, N T 4 or N T E 4, the box of the true object, or of several.
         heat: N T h w, weights of at least 0, stretched over the image.
         labels: N captions, such as "true 7, read 7".
         patches: N T S g g, what the glimpses see; float in [0, 1] or uint8.
@@ -115,7 +115,10 @@ class AttentionPlayer:
         self.images = as_bytes("images", given["images"]).reshape(N, frames, H, W, -1)
         self.patches = as_bytes("patches", given["patches"]) if "patches" in given else None
         self.boxes = given["boxes"].astype(float).round(1) if "boxes" in given else None
-        self.truth = given["truth"].astype(float).round(1).reshape(N, -1, 4) if "truth" in given else None
+        self.truth = None
+        if "truth" in given:
+            steps = T if given["truth"].ndim > 2 else 1
+            self.truth = given["truth"].astype(float).round(1).reshape(N, steps, -1, 4)
         self.joints = given["joints"].astype(float).round(3) if "joints" in given else None
         self.acting = given["acting"].astype(int) if "acting" in given else None
         self.bones, self.names = [list(bone) for bone in bones], names
@@ -222,7 +225,8 @@ class AttentionPlayer:
                 ax.add_patch(Rectangle(box[:2], *(box[2:] - box[:2]), fill=False, **style))
 
         if self.truth is not None:
-            rectangle(self.truth[n, t % self.truth.shape[1]], color=TRUTH, linestyle="--", zorder=4)
+            for box in self.truth[n, t % self.truth.shape[1]]:
+                rectangle(box, color=TRUTH, linestyle="--", zorder=4)
         if self.boxes is not None:
             for s, box in enumerate(self.boxes[n, t]):
                 rectangle(box, color=WINDOW, linewidth=0.8 if s else 1.8)
@@ -252,7 +256,7 @@ class AttentionPlayer:
             "patches": encoded(self.patches),
             "boxes": numbers(self.boxes),
             "truth": numbers(self.truth),
-            "truths": 0 if self.truth is None else self.truth.shape[1],
+            "truths": (0, 0) if self.truth is None else self.truth.shape[1:3],
             "heat": encoded(self.heat),
             "strongest": self.strongest,
             "largest": self.largest,

@@ -1,13 +1,15 @@
 """What the simulated people do: NTU's actions, in groups that differ in where the evidence is.
 
     motion      told apart by how the body moves
-    chest       the same motion, another thing in the hands: something is taken from the counter, held
-    face        before the chest or at the head, and put back
+    chest       the same motion, another thing in the hands: something is taken out of a crate, held
+    face        before the chest or at the head, and put back; twins of all things stay on the counter
     context     the same motion, the thing at which the arm points decides
+    two         one holds something, the other points at something; both things together decide
     pair        two people
 
-Within chest, face and context the performance is drawn before it is known which of the group's actions it
-is, so poses cannot tell them apart. All of a group's things are in each of its scenes.
+Within chest, face, context and two the performance is drawn before it is known which of the group's actions
+it is: of one generator they are equal in all but the shapes of things, so neither poses nor colours can tell
+them apart. All of a group's things are in each of its scenes.
 
 Letters: T frames, M bodies, J = 25 joints.
 """
@@ -19,8 +21,9 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
-from companion.simulator import body
+from companion.simulator import body, things
 from companion.simulator.body import Person
+from companion.simulator.things import paint
 from companion.skeleton import KINECT_V2 as TREE
 
 
@@ -98,6 +101,9 @@ ACTIONS = (
     Action(31, "pointing to something with finger", "context", thing="picture"),
     Action(33, "check time (from watch)", "context", thing="clock"),
     Action(49, "use a fan", "context", thing="fan"),
+    Action(53, "holding and pointing, I", "two"),  # the number is NTU's, the action is ours
+    Action(57, "holding and pointing, II", "two"),
+    Action(60, "holding and pointing, III", "two"),
     Action(54, "point finger at the other person", "pair"),
     Action(55, "hugging other person", "pair"),
     Action(56, "giving something to other person", "pair", thing="parcel"),
@@ -105,24 +111,39 @@ ACTIONS = (
 )
 GROUPS = tuple(dict.fromkeys(action.group for action in ACTIONS))
 IDLE = ("shoulder_left", "shoulder_right", "elbow_left", "elbow_right", "hip_left", "hip_right", "neck")
-COUNTER = 0.95  # height in metres
-LEAN, TO_FACE = 50, 25  # degrees that a thing leans back on the counter, and in the hands
+COUNTER = 0.8  # height in metres
+CHEST, FACE, CONTEXT = (
+    tuple(action.thing for action in ACTIONS if action.group == group)
+    for group in ("chest", "face", "context")
+)
+KINDS = {"chest": CHEST, "face": FACE, "context": CONTEXT, "two": CHEST + CONTEXT, "pair": ("parcel",)}
+CRATE = 0.26, 0.18, 0.26  # width, height and depth
+NOWHERE = 0, -100, 0  # out of all pictures
 
 
-def things(group: str) -> tuple[str, ...]:
-    """What stands in every scene of the group."""
-    return tuple(action.thing for action in ACTIONS if action.group == group and action.thing)
+class Placed(NamedTuple):
+    """A thing in a performance."""
+
+    kind: str  # of `things.THINGS`
+    paint: Float[np.ndarray, "2 3"]
+    at: Float[np.ndarray, "*t 3"]  # of each moment, if somebody moves it
+    axes: Float[np.ndarray, "*t 3 3"]
+    stand: bool = False  # on a stand of its own
 
 
 class Performance(NamedTuple):
-    """What happens in one clip, in the room's axes: those of the first person, who stands at the origin."""
+    """What happens in one clip, in the axes of its stage: those of a person who stands at the origin.
+
+    Two people stand to both sides of it.
+    """
 
     poses: Float[np.ndarray, "T M J 3"]
     frames: tuple[int, int]  # the first of the action, and the one after its last
     joints: Bool[np.ndarray, "M J"]  # that act
-    spots: Float[np.ndarray, "S 3"]  # where things stand; the thing that decides, or is given, at the first
-    carried: Float[np.ndarray, "T 3"] | None = None  # where the first spot's thing is, if somebody moves it
-    facing: Float[np.ndarray, "T 3 3"] | None = None  # and its axes
+    evidence: tuple[Placed, ...] = ()  # what decides the class, or is given
+    others: tuple[Placed, ...] = ()
+    counter: Float[np.ndarray, "2"] | None = None  # where there is one: its middle and half its width
+    crate: float | None = None  # where it stands on the counter
 
 
 def ramp(time: np.ndarray, start: int | float, end: int | float) -> np.ndarray:
@@ -150,10 +171,9 @@ def interval(person: Person, T: int, rng: np.random.Generator) -> tuple[int, int
 
 
 def perform(action: Action, people: tuple[Person, Person], T: int, rng: np.random.Generator) -> Performance:
-    """One performance; only pairs need the second person."""
-    return {"motion": move, "chest": hold, "face": hold, "context": point, "pair": meet}[action.group](
-        action, people, T, rng
-    )
+    """One performance; only two and pair need the second person."""
+    how = {"motion": move, "chest": hold, "face": hold, "context": point, "two": together, "pair": meet}
+    return how[action.group](action, people, T, rng)
 
 
 def move(action: Action, people: tuple[Person, Person], T: int, rng: np.random.Generator) -> Performance:
@@ -161,8 +181,8 @@ def move(action: Action, people: tuple[Person, Person], T: int, rng: np.random.G
     person = people[0]
     motions = action.motions if person.side == "right" else flip(action.motions)
     turned = {motion.joint for motion in motions}
-    angles = stand(T, rng, turned)
     first, end = interval(person, T, rng)
+    angles = stand(T, rng, turned)
     time = (np.arange(T) - first) / (end - first)
     rise = {"sitting down": ramp(time, 0, 1), "standing up": 1 - ramp(time, 0, 1)}.get(
         action.name, ramp(time, 0, 0.3) * (1 - ramp(time, 0.7, 1))
@@ -172,7 +192,7 @@ def move(action: Action, people: tuple[Person, Person], T: int, rng: np.random.G
         strength = np.radians(degrees) * person.amplitude * rng.normal(1, 0.07)
         angles[:, TREE.index(joint), "xyz".index(axis)] += strength * wave
     poses = body.place(person.bones, angles)
-    return Performance(poses[:, None], (first, end), body.beyond(turned)[None], np.zeros((0, 3)))
+    return Performance(poses[:, None], (first, end), body.beyond(turned)[None])
 
 
 def arm(side: str) -> Bool[np.ndarray, " J"]:
@@ -180,13 +200,31 @@ def arm(side: str) -> Bool[np.ndarray, " J"]:
 
 
 def hold(action: Action, people: tuple[Person, Person], T: int, rng: np.random.Generator) -> Performance:
-    """Take a thing from the counter, hold it before the chest or at the head, put it back."""
-    person, chest = people[0], action.group == "chest"
+    """Take a thing out of the crate, hold it before the chest or at the head, put it back."""
+    frames = interval(people[0], T, rng)
+    kinds = KINDS[action.group]
+    return held(action.thing, kinds, action.group == "chest", people[0], frames, T, rng)
+
+
+def held(
+    kind: str,
+    kinds: tuple[str, ...],
+    chest: bool,
+    person: Person,
+    frames: tuple[int, int],
+    T: int,
+    rng: np.random.Generator,
+) -> Performance:
+    """Somebody behind a counter with a crate and one thing of each kind holds another one of this kind."""
     side, other = (person.side, "left" if person.side == "right" else "right")
     sign = 1 if side == "left" else -1
-    spots = np.stack([rng.permutation([-0.42, 0.0, 0.42]), np.full(3, COUNTER + 0.07), np.full(3, 0.45)], 1)
-    spots += rng.uniform(-0.06, 0.06, (3, 3)) * [1, 0, 1]
-    first, end = interval(person, T, rng)
+    first, end = frames
+    places = rng.permutation([-0.54, -0.18, 0.18, 0.54])
+    paints = [paint(rng) for _ in range(4)]
+    axes = leaning(rng.uniform(0.25, 0.6, 4), rng.uniform(-0.2, 0.2, 4))
+    high = [CRATE[1] / 2, *(things.below(things.THINGS[twin](*paints[0])) for twin in kinds)]
+    spots = np.stack([places, COUNTER + np.array(high), np.full(4, 0.45)], 1)
+    spots += rng.uniform(-0.04, 0.04, (4, 3)) * [1, 0, 1]
     time = (np.arange(T) - first) / (end - first)
     weight = ramp(time, -0.3, 0) * (1 - ramp(time, 1, 1.3))
     lifted = ramp(time, 0, 0.25) * (1 - ramp(time, 0.75, 1))
@@ -198,57 +236,112 @@ def hold(action: Action, people: tuple[Person, Person], T: int, rng: np.random.G
     poses = body.place(person.bones, angles)
     shake = gaussian_filter1d(rng.normal(size=(2, T, 3)), 1.5, axis=1) * 0.03 * person.amplitude
     if chest:
-        centre = poses[:, TREE.index("spine_shoulder")] + [0, -0.14, 0.34] + rng.normal(0, 0.03, 3)
-        held = centre + shake[0]
-        hands = held + [sign * 0.13, -0.03, -0.02], held + [-sign * 0.13, -0.03, -0.02] + shake[1]
+        centre = poses[:, TREE.index("spine_shoulder")] + [0, -0.1, 0.34] + rng.normal(0, 0.03, 3)
+        goal = centre + shake[0]
+        hands = goal + [sign * 0.12, -0.1, -0.08], goal + [-sign * 0.12, -0.1, -0.08] + shake[1]
     else:
-        held = poses[:, TREE.index("head")] + [sign * 0.09, -0.05, 0.14] + rng.normal(0, 0.025, 3) + shake[0]
-        hands = held + [sign * 0.03, -0.04, -0.02], None
-    on_spot = spots[0]
-    path = on_spot + lifted[:, None] * (hands[0] - on_spot)
-    poses = body.reach(poses, side, path, weight)
+        goal = poses[:, TREE.index("head")] + [sign * 0.09, -0.05, 0.17] + rng.normal(0, 0.025, 3) + shake[0]
+        hands = goal + [sign * 0.03, -0.08, -0.05], None
+    poses = body.reach(poses, side, spots[0] + lifted[:, None] * (hands[0] - spots[0]), weight)
     joints = arm(side)
     if chest:
         poses = body.reach(poses, other, hands[1], lifted)
         joints |= arm(other)
-    carried = on_spot + lifted[:, None] * (held - on_spot)
-    inside = ((time >= 0) & (time < 1))[:, None]
-    carried = np.where(inside, carried, on_spot)
-    facing = leaning(LEAN + (TO_FACE - LEAN) * lifted, 180 * lifted * chest)
-    return Performance(poses[:, None], (first, end), joints[None], spots, carried, facing)
+    at = spots[0] + lifted[:, None] * (goal - spots[0])
+    at = np.where(((time >= 0) & (time < 1))[:, None], at, NOWHERE)  # nobody looks into the crate
+    taken = Placed(kind, paints[0], at, np.broadcast_to(axes[0], (T, 3, 3)))
+    twins = zip(kinds, paints[1:], spots[1:], axes[1:], strict=True)
+    standing = tuple(Placed(*twin) for twin in twins)
+    return Performance(
+        poses[:, None], frames, joints[None], (taken,), standing, np.array([0.0, 0.75]), spots[0, 0]
+    )
 
 
-def leaning(degrees, around) -> Float[np.ndarray, "*t 3 3"]:
-    """Axes of a thing that leans back by so many degrees and then is turned around."""
-    angles = np.stack([-np.asarray(degrees), np.asarray(around)], -1)
-    return Rotation.from_euler("xy", angles, degrees=True).as_matrix()
+def leaning(back, around) -> Float[np.ndarray, "*t 3 3"]:
+    """Axes of a thing that leans back by so much and then is turned around, in radians."""
+    angles = np.stack(np.broadcast_arrays(-np.asarray(back), around), -1)
+    return Rotation.from_euler("xy", angles).as_matrix()
 
 
 def point(action: Action, people: tuple[Person, Person], T: int, rng: np.random.Generator) -> Performance:
     """Point at one of three things, each on a stand of its own."""
-    person = people[0]
-    side = person.side
-    first, end = interval(person, T, rng)
+    frames = interval(people[0], T, rng)
+    return pointed(action.thing, AROUND, people[0], frames, T, rng)
+
+
+# Where three things are, to the left and up, and how they are turned to be seen by all cameras; in degrees.
+AROUND = ((75, 3, -18), (-75, 3, 18), (0, -40, 0))
+ASIDE = ((55, 3, -15), (-40, -8, 0), (20, -42, -9))  # with somebody else to the right
+
+
+def pointed(
+    kind: str,
+    directions: tuple[tuple[int, int, int], ...],
+    person: Person,
+    frames: tuple[int, int],
+    T: int,
+    rng: np.random.Generator,
+) -> Performance:
+    """Somebody points at the thing of this kind, which stands in one of three directions."""
+    side, (first, end) = person.side, frames
     time = (np.arange(T) - first) / (end - first)
     weight = ramp(time, 0, 0.3) * (1 - ramp(time, 0.7, 1))
-    poses = body.place(person.bones, stand(T, rng, {f"shoulder_{side}"}))
-    middle = poses[:, TREE.index("spine_shoulder")].mean(0)
+    swaying = stand(T, rng, {f"shoulder_{side}"})
+    middle = body.place(person.bones, swaying)[:, TREE.index("spine_shoulder")].mean(0)
     length = -person.bones[[TREE.index(f"{name}_right") for name in ("elbow", "wrist", "hand")], 1].sum()
-    azimuth = np.radians(np.array([80.0, -80.0, 0.0]) + rng.uniform(-8, 8, 3))
-    elevation = np.radians(np.array([-5.0, -5.0, -38.0]) + rng.uniform(-6, 6, 3))
+    azimuth, elevation, yaw = np.radians(np.array(directions).T + rng.uniform(-6, 6, (3, 3)))
     away = np.stack(
         [np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)], 1
     )
-    beyond = rng.uniform(0.34, 0.6, 3)  # outside crops of the hand, seen from any camera
-    order = rng.permutation(3)
-    spots = (middle + (length + beyond)[:, None] * away)[order]
+    beyond = rng.uniform(0.38, 0.55, 3)  # outside crops of the hand, seen from any camera
+    spots = middle + (length + beyond)[:, None] * away
+    order = rng.permutation(3)  # the first one is pointed at, the others hold the others
+    paints = [paint(rng) for _ in range(3)]
     # cross-body the trunk turns, so that the hand comes as near
-    target = spots[0] - beyond[order][0] * away[order[0]]
+    target = spots[order[0]] - beyond[order[0]] * away[order[0]]
     twist = np.zeros((T, len(TREE), 3))
     twist[:, TREE.index("spine_mid"), 1] = 0.5 * azimuth[order[0]] * weight
-    poses = body.place(person.bones, stand(T, rng, {f"shoulder_{side}"}) + twist)
+    poses = body.place(person.bones, swaying + twist)
     poses = body.reach(poses, side, np.broadcast_to(target, (T, 3)), weight)
-    return Performance(poses[:, None], (first, end), arm(side)[None], spots - [0, 0.14, 0])
+    kinds = [kind, *(other for other in CONTEXT if other != kind)]
+    placed = [
+        Placed(name, colours, spots[n] - [0, 0.14, 0], leaning(0, yaw[n]), stand=True)
+        for name, n, colours in zip(kinds, order, paints, strict=True)
+    ]
+    return Performance(poses[:, None], frames, arm(side)[None], (placed[0],), tuple(placed[1:]))
+
+
+def together(action: Action, people: tuple[Person, Person], T: int, rng: np.random.Generator) -> Performance:
+    """One holds a thing, the other points at one; how many kinds further it is, in a ring, is the class.
+
+    So each thing by itself is equally often in each class.
+    """
+    frames = interval(people[0], T, rng)
+    one = int(rng.integers(3))
+    step = [other.number for other in ACTIONS if other.group == action.group].index(action.number)
+    taken = held(CHEST[one], CHEST, True, people[0], frames, T, rng)
+    shown = pointed(CONTEXT[(one + step) % 3], ASIDE, people[1], frames, T, rng)
+    right, left = rng.uniform(0.75, 0.85), rng.uniform(0.35, 0.45)
+    taken, shown = shifted(taken, -right), shifted(shown, left)
+    return Performance(
+        np.concatenate([taken.poses, shown.poses], 1),
+        frames,
+        np.concatenate([taken.joints, shown.joints]),
+        taken.evidence + shown.evidence,
+        taken.others + shown.others,
+        taken.counter - [right, 0.05],
+        taken.crate - right,
+    )
+
+
+def shifted(done: Performance, by: float) -> Performance:
+    """People and things of a performance further to the left."""
+    way = np.array([by, 0, 0])
+    evidence, others = (
+        tuple(thing._replace(at=thing.at + way) for thing in placed)
+        for placed in (done.evidence, done.others)
+    )
+    return done._replace(poses=done.poses + way, evidence=evidence, others=others)
 
 
 TURN = {1: np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]]), -1: np.array([[0, 0, -1], [0, 1, 0], [1, 0, 0]])}
@@ -271,8 +364,10 @@ def meet(action: Action, people: tuple[Person, Person], T: int, rng: np.random.G
         bodies.append(poses)
     chest = [poses[:, TREE.index("spine_shoulder")] for poses in bodies]
     middle = (chest[0] + chest[1]) / 2 + [0, -0.25, 0]
-    joints, carried, facing = np.zeros((2, len(TREE)), bool), None, None
-    spots = np.array([[0.0, 0.84, -0.9]])
+    joints = np.zeros((2, len(TREE)), bool)
+    colours = paint(rng)
+    parcel = Placed("parcel", colours, np.array([0.0, 0.84, -0.9]), np.eye(3))
+    given = ()
     if action.name == "handshaking":
         shake = 0.05 * np.sin(2 * np.pi * 3 * np.clip(time, 0, 1))[:, None] * [0, 1, 0]
         for n in range(2):
@@ -288,12 +383,12 @@ def meet(action: Action, people: tuple[Person, Person], T: int, rng: np.random.G
                 bodies[n] = body.reach(bodies[n], side, back, weight)
         joints[:] = True
     else:
-        given = ramp(time, 0.35, 0.65)[:, None]
+        passed = ramp(time, 0.35, 0.65)[:, None]
         ends = [c + [s * 0.28, -0.3, 0] for c, s in zip(chest, (1, -1), strict=True)]
-        carried = ends[0] + given * (ends[1] - ends[0])
+        carried = ends[0] + passed * (ends[1] - ends[0])
         for n, who in enumerate((1 - ramp(time, 0.6, 0.85), ramp(time, 0.15, 0.4))):
             for side, across in (("left", 0.1), ("right", -0.1)):
                 bodies[n] = body.reach(bodies[n], side, carried + [0, 0, across * (2 * n - 1)], who)
             joints[n] = arm("left") | arm("right")
-        facing = np.broadcast_to(np.eye(3), (T, 3, 3))
-    return Performance(np.stack(bodies, 1), (first, end), joints, spots, carried, facing)
+        given = (parcel._replace(at=carried, axes=np.broadcast_to(np.eye(3), (T, 3, 3))),)
+    return Performance(np.stack(bodies, 1), (first, end), joints, given, () if given else (parcel,))

@@ -9,6 +9,10 @@ Each performance is seen by all cameras at once. Ten frames a second. Positions 
 guessed or lost, and now and then the sensor loses a body for some frames, gives it another id, or takes
 furniture for one.
 
+One repetition of one person takes place in one setup: all its actions have the same room, light and cameras.
+All actions of one group are then drawn from the same random numbers: the place, the clip's length, the
+colours of all things and, but for motion and pair, the poses. So none of these tells which action it is.
+
 Letters: T frames, M bodies, N with what is taken for one, J = 25 joints, H W a picture's size.
 """
 
@@ -22,6 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -30,11 +35,11 @@ from tqdm import tqdm
 
 from companion.code import PACKAGE, closure
 from companion.files import fingerprint, scratch, write_whole
+from companion.formats import simulated
 from companion.formats.simulated import MANIFEST, TRUTH, UNFINISHED
 from companion.simulator import actions, body, scene
 from companion.skeleton import KINECT_V2 as TREE
 
-CAMERAS = (45.0, 0.0, -45.0)  # degrees from where people face
 NOISE = 0.008  # metres
 RATE = 10  # frames a second
 COLOUR, DEPTH = (1080, 1920), (424, 512)  # the sizes that the text's pixels refer to
@@ -50,6 +55,7 @@ class Release:
         subjects: people, with NTU's numbers 1, 2, ...
         cameras: 1 to 3.
         repetitions: of each action by each person.
+        setups: rooms with cameras, which the repetitions of all people share; NTU has 17.
         left_handed: share of the people; at 0.5, attention gains nothing by looking always at the same hand.
         frames: of a clip at least; at most a quarter more.
         height: of the videos, 16:9; 0 writes no videos.
@@ -63,6 +69,7 @@ class Release:
     subjects: int = 16
     cameras: int = 3
     repetitions: int = 1
+    setups: int = 10
     left_handed: float = 0.2
     frames: int = 24
     height: int = 90
@@ -74,8 +81,14 @@ class Release:
             if group not in actions.GROUPS:
                 raise ValueError(f"unknown group {group!r}; choose of {', '.join(actions.GROUPS)}")
         for name, low, high in (
-            *(("subjects", 1, 40), ("cameras", 1, len(CAMERAS)), ("repetitions", 1, 999)),
-            *(("left_handed", 0, 1), ("frames", 8, 10_000), ("height", 0, 1080), ("seed", 0, 2**32)),
+            *(("subjects", 1, 40), ("cameras", 1, len(scene.CAMERAS)), ("repetitions", 1, 999)),
+            *(
+                ("setups", 1, 17),
+                ("left_handed", 0, 1),
+                ("frames", 8, 10_000),
+                ("height", 0, 1080),
+                ("seed", 0, 2**32),
+            ),
         ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} is {getattr(self, name)}; choose {low} to {high}")
@@ -91,8 +104,70 @@ class Release:
 SKELETONS = Release(groups=("motion",), subjects=20, frames=30, height=0)
 
 
-def name(camera: int, subject: int, repetition: int, action: int) -> str:
-    return f"S001C{camera:03}P{subject:03}R{repetition:03}A{action:03}"
+class Drawn(NamedTuple):
+    """One performance, before a camera has seen it."""
+
+    action: actions.Action
+    people: tuple[body.Person, body.Person]
+    done: actions.Performance
+    setup: scene.Setup
+    stage: scene.Stage
+    seed: tuple[int, ...]
+    names: list[str]  # of its clips, one a camera
+
+    def see(self, camera: int) -> Float[np.ndarray, "T M J 3"]:
+        """The poses in a camera's axes."""
+        return self.setup.cameras[camera].on(self.stage).see(self.done.poses)
+
+    def film(self, camera: int, height: int) -> scene.Film:
+        """What a camera takes, 16:9."""
+        size, grain = (
+            (height, (height * 16 // 9 + 1) // 2 * 2),
+            np.random.default_rng([*self.seed, camera, 1]),
+        )
+        where = self.setup, self.stage, camera
+        return scene.film(self.action.group, self.people, self.done, *where, *size, grain)
+
+
+def draw(release: Release, number: int) -> Drawn:
+    """The performance of this number."""
+    action, subject, repetition = release.performances()[number]
+    seed = release.seed, subject, repetition
+    people = tuple(
+        body.person(np.random.default_rng([*seed[:2], who]), release.left_handed) for who in range(2)
+    )
+    setup = 1 + int(np.random.default_rng([*seed, 7]).integers(release.setups))
+    rng = np.random.default_rng([*seed, actions.GROUPS.index(action.group), 9])  # whichever action it is
+    T = int(rng.integers(release.frames, release.frames * 5 // 4 + 1))
+    stage = scene.stage(action.group in ("two", "pair"), rng)
+    done = actions.perform(action, people, T, rng)
+    room = scene.setup(np.random.default_rng([release.seed, setup, 8]))
+    names = [
+        f"S{setup:03}C{camera + 1:03}P{subject:03}R{repetition:03}A{action.number:03}"
+        for camera in range(release.cameras)
+    ]
+    return Drawn(action, people, done, room, stage, (*seed, action.number), names)
+
+
+def redrawn(root: str | Path, clip: str, height: int) -> scene.Film:
+    """A stored clip's pictures in another size, drawn from the scene that its video was drawn from.
+
+    Args:
+        clip: its name.
+
+    Raises:
+        ValueError: no such clip, or the release was written by other code.
+    """
+    about = simulated.manifest(root)
+    release = Release(**about["release"]) if about else None
+    if release is None or about["key"] != key(release):
+        raise ValueError(f"{root} was not simulated by this code; simulate it anew to draw larger pictures")
+    for number, (action, subject, repetition) in enumerate(release.performances()):
+        if clip.endswith(f"P{subject:03}R{repetition:03}A{action.number:03}"):
+            drawn = draw(release, number)
+            if clip in drawn.names:
+                return drawn.film(drawn.names.index(clip), height)
+    raise ValueError(f"{root} has no clip {clip}")
 
 
 def text(joints: Float[np.ndarray, "T M J 12"], ids: list[list[tuple[int, int]]]) -> str:
@@ -169,43 +244,34 @@ def encode(pictures: UInt8[np.ndarray, "T H W 3"]) -> bytes:
 
 def perform(release: Release, out: Path, number: int) -> None:
     """Write one performance's clips, as all cameras see it; what stands already is left alone."""
-    action, subject, repetition = release.performances()[number]
-    names = [name(camera + 1, subject, repetition, action.number) for camera in range(release.cameras)]
-    if all((out / "ntu" / TRUTH / f"{clip}.json").is_file() for clip in names):
+    drawn = draw(release, number)
+    if all((out / "ntu" / TRUTH / f"{clip}.json").is_file() for clip in drawn.names):
         return
-    people = tuple(
-        body.person(np.random.default_rng([release.seed, subject, who]), release.left_handed)
-        for who in range(2)
-    )
-    drawn = [release.seed, subject, repetition, action.number]
-    rng = np.random.default_rng(drawn)
-    T = int(rng.integers(release.frames, release.frames * 5 // 4 + 1))
-    done = actions.perform(action, people, T, rng)
-    for camera, clip in enumerate(names):
-        rng = np.random.default_rng([*drawn, camera])
-        view = scene.camera(CAMERAS[camera], rng)
-        poses = view.see(done.poses)
-        written = {f"nturgb+d_skeletons/{clip}.skeleton": text(*sense(poses, rng)).encode()}
+    done = drawn.done
+    for camera, clip in enumerate(drawn.names):
+        poses = drawn.see(camera)
+        sensed = sense(poses, np.random.default_rng([*drawn.seed, camera]))
+        written = {f"nturgb+d_skeletons/{clip}.skeleton": text(*sensed).encode()}
         truth = {
-            "action": action.name,
-            "group": action.group,
-            "thing": action.thing,
+            "action": drawn.action.name,
+            "group": drawn.action.group,
+            "setup": int(clip[1:4]),
+            "distance": np.linalg.norm(poses[:, :, TREE.middle], axis=-1).mean(0).round(3).tolist(),
             "frames": done.frames,
             "joints": [np.flatnonzero(joints).tolist() for joints in done.joints],
         }
         if release.height:
-            size = release.height, (release.height * 16 // 9 + 1) // 2 * 2
-            film = scene.film(action, people, done, view, *size, np.random.default_rng([*drawn, 99]), rng)
+            film = drawn.film(camera, release.height)
+            size = film.pictures.shape[1:3]
             written[f"nturgb+d_rgb/{clip}_rgb.avi"] = encode(film.pictures)
-            hands = poses[:, :, [TREE.index("hand_left"), TREE.index("hand_right")]]
-            half = (0.12 * scene.FOCAL * size[0] / hands[..., 2:]).repeat(2, -1)
-            middle = scene.project(hands, *size)
             truth |= {
                 "size": size,
-                "box": film.box.round(1).tolist(),
-                "visible": film.visible.round(2).tolist(),
-                "shown": {thing: share.round(5).tolist() for thing, share in film.shown.items()},
-                "hands": np.concatenate([middle - half, middle + half], -1).round(1).tolist(),
+                "pose": scene.project(poses, *size).round(1).tolist(),
+                "evidence": [
+                    {"thing": thing.kind, "box": box.round(1).tolist(), "visible": visible.round(2).tolist()}
+                    for thing, box, visible in zip(done.evidence, film.boxes, film.visible, strict=True)
+                ],
+                "shown": {kind: share.round(5).tolist() for kind, share in film.shown.items()},
             }
         for path, content in written.items():  # they count once the truth of the clip stands
             write_whole(out / "ntu" / path, content, sync=False)

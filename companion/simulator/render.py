@@ -12,9 +12,10 @@ from typing import NamedTuple, no_type_check
 
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
-from numba import njit
 
-PLAIN, LINES, SCREEN, TILES, DISC, CLOCK, FAN = range(7)  # from DISC on they are ellipses
+from companion.ops.compiled import njit
+
+PLAIN, LINES, SCREEN, TILES, SPOT, CLOCK, FAN = range(7)  # from CLOCK on they are ellipses
 AMBIENT = 0.55
 SAMPLES = 2  # rays a pixel in each direction
 
@@ -43,12 +44,13 @@ def canvas(height: int, width: int) -> Canvas:
     return Canvas(np.zeros((*size, 3), np.uint8), np.full(size, np.inf, np.float32), np.zeros(size, np.int32))
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 @no_type_check
 def draw(place, radius, paint, pattern, owner, focal, light, colour, depth, owners, watched, mask):
-    """Draw shapes; `mask` is set wherever the ray meets the thing `watched`, hidden or not.
+    """Draw shapes; wherever the ray meets one of the first things, hidden or not, `mask` has its bit set.
 
     Args:
+        watched: how many things, the owners 1, 2, ..., are the first.
         focal: focal length in rays; the optical axis goes through the picture's middle.
         light: unit vector towards the light.
     """
@@ -139,34 +141,36 @@ def draw(place, radius, paint, pattern, owner, focal, light, colour, depth, owne
                     if abs(s) > 1 or abs(v) > 1:
                         continue
                     around = s * s + v * v
-                    if kind >= DISC and around > 1:
+                    if kind >= CLOCK and around > 1:
                         continue
                     if kind == LINES:
-                        second = abs(s) < 0.8 and abs(v) < 0.85 and (v + 1) * 3 % 1 < 0.4
+                        second = (v + 1.25) * 1.5 % 1 < 0.5
                     elif kind == SCREEN:
-                        second = abs(s) < 0.8 and abs(v) < 0.8
+                        second = abs(s) < 0.72 and abs(v) < 0.72
+                    elif kind == SPOT:
+                        second = around < 0.6
                     elif kind == CLOCK:
                         long, short = abs(s) < 0.12 and 0 < v < 0.7, abs(v) < 0.12 and 0 < s < 0.5
-                        second = around > 0.7 or long or short
+                        second = around > 0.65 or long or short
                     elif kind == FAN:
-                        second = s * v > 0 and around > 0.04
+                        second = s * v > 0
                     elif kind == TILES:
                         second = ((s + 1) * 8 % 2 < 1) != ((v + 1) * 8 % 2 < 1)
                     lit = nx * light[0] + ny * light[1] + nz * light[2]
                     if facing > 0:
                         lit = -lit
-                if owner[n] == watched:
-                    mask[row, column] = True
+                if 0 < owner[n] <= watched:
+                    mask[row, column] |= 1 << (owner[n] - 1)
                 if t >= depth[row, column]:
                     continue
                 depth[row, column], owners[row, column] = t, owner[n]
-                bright = 1.0 if kind == SCREEN and second else AMBIENT + (1 - AMBIENT) * max(lit, 0.0)
+                bright = AMBIENT + (1 - AMBIENT) * max(lit, 0.0)
                 base = 3 if second else 0
                 for i in range(3):
                     colour[row, column, i] = min(paint[n, base + i] * bright, 255.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 @no_type_check
 def expose(colour, grain):
     """The picture H W 3 that a camera takes: the mean of each pixel's rays, and grain H W."""
@@ -184,15 +188,26 @@ def expose(colour, grain):
     return picture
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 @no_type_check
-def extent(mask, owners, watched):
-    """x0 y0 x1 y1 around the mask, its rays, and those at which the watched thing is in front."""
-    x0, y0, x1, y1, whole, seen = mask.shape[1], mask.shape[0], 0, 0, 0, 0
+def extents(mask, owners, boxes, rays):
+    """What a picture shows of each thing.
+
+    Args:
+        boxes: is filled with x0 y0 x1 y1 around each of the first things in the mask, in rays.
+        rays: of so many owners, from 0; is filled with how many meet one, hidden or not, and how many see it.
+    """
+    rays[:] = 0
+    boxes[:, :2], boxes[:, 2:] = max(mask.shape), 0
     for row in range(mask.shape[0]):
         for column in range(mask.shape[1]):
-            if mask[row, column]:
-                x0, y0, x1, y1 = min(x0, column), min(y0, row), max(x1, column + 1), max(y1, row + 1)
-                whole += 1
-                seen += owners[row, column] == watched
-    return x0, y0, x1, y1, whole, seen
+            if owners[row, column]:
+                rays[1, owners[row, column]] += 1
+            met, thing = mask[row, column], 0
+            while met:
+                if met & 1:
+                    box = boxes[thing]
+                    box[0], box[1] = min(box[0], column), min(box[1], row)
+                    box[2], box[3] = max(box[2], column + 1), max(box[3], row + 1)
+                    rays[0, thing + 1] += 1
+                met, thing = met >> 1, thing + 1

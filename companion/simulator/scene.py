@@ -1,8 +1,9 @@
-"""A room with people and things, and the pictures that a camera takes of it.
+"""A setup (room, furniture, light, cameras), what happens on its stage, and the pictures taken of it.
 
-The room's axes are the first person's: x to the left, y up, z to where he or she faces, in metres.
+The axes of room and stage: y up, z towards the middle camera, in metres. A performance's axes are those of
+its stage, which stands somewhere in the room, turned a little.
 
-Letters: T frames, M bodies, J joints, N shapes, H W a picture's size.
+Letters: T frames, M bodies, J joints, N shapes, E things that decide, H W a picture's size.
 """
 
 from typing import NamedTuple
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from companion.simulator import body, render
-from companion.simulator.actions import COUNTER, LEAN, Action, Performance, leaning, things
+from companion.simulator.actions import COUNTER, CRATE, Performance
 from companion.simulator.body import Person
 from companion.simulator.render import Shapes
 from companion.simulator.things import THINGS, box, capsule, join, move, owned, plate
@@ -58,16 +59,61 @@ class Camera(NamedTuple):
         """Points of the room in the camera's axes."""
         return (points - self.place) @ self.axes.T
 
+    def on(self, stage: "Stage") -> "Camera":
+        """The same camera in the stage's axes."""
+        return Camera((self.place - stage.place) @ stage.axes, self.axes @ stage.axes)
 
-def camera(degrees: float, rng: np.random.Generator) -> Camera:
-    """At about so many degrees from where the first person faces, a little above the people."""
-    angle, distance = np.radians(degrees + rng.normal(0, 5)), rng.uniform(2.5, 2.8)
-    place = np.array([distance * np.sin(angle), rng.uniform(1.5, 1.8), distance * np.cos(angle)])
-    forward = [0, 0.98, 0.1] + rng.normal(0, 0.03, 3) - place
+
+class Setup(NamedTuple):
+    """What many performances of all people and actions share, as the setups of NTU."""
+
+    room: Shapes
+    wood: Float[np.ndarray, "3"]  # the colour of counter and crate
+    seat: Float[np.ndarray, "3"]  # of the chair, or the table
+    light: Float[np.ndarray, "3"]  # where it comes from
+    cameras: tuple[Camera, ...]
+
+
+CAMERAS = (45.0, 0.0, -45.0)  # degrees from where people face
+OFF = 0.6  # metres at most, in each direction, that a stage is off the room's middle
+
+
+def setup(rng: np.random.Generator) -> Setup:
+    """Draw one."""
+    light = rng.normal(0, 0.3, 3) + [0, 1, 0.7]
+    wood, seat = np.array([150, 110, 70]) * rng.uniform(0.6, 1.3), rng.uniform(60, 200, 3)
+    distance, height = rng.uniform(2.7, 3.0), rng.uniform(1.5, 1.8)
+    cameras = tuple(camera(degrees, distance, height, rng) for degrees in CAMERAS)
+    return Setup(room(rng), wood, seat, light / np.linalg.norm(light), cameras)
+
+
+def camera(degrees: float, distance: float, height: float, rng: np.random.Generator) -> Camera:
+    """At about so many degrees, aimed at somewhere near the room's middle."""
+    angle = np.radians(degrees + rng.normal(0, 5))
+    place = np.array([distance * np.sin(angle), height, distance * np.cos(angle)])
+    forward = np.array([rng.uniform(-0.2, 0.2), rng.uniform(0.93, 1.03), rng.uniform(-0.2, 0.2)]) - place
     forward /= np.linalg.norm(forward)
     x = np.cross([0, 1, 0], forward)
     x /= np.linalg.norm(x)
     return Camera(place, np.stack([x, np.cross(forward, x), forward]))
+
+
+class Stage(NamedTuple):
+    """Where in the room a performance takes place."""
+
+    place: Float[np.ndarray, "3"]
+    axes: Float[np.ndarray, "3 3"]  # as columns
+
+
+def stage(wide: bool, rng: np.random.Generator) -> Stage:
+    """Anywhere near the middle; two people side by side leave less room."""
+    off = OFF / 3 if wide else OFF
+    angle = np.radians(rng.uniform(-12, 12))
+    c, s = np.cos(angle), np.sin(angle)
+    return Stage(
+        np.array([rng.uniform(-off, off), 0, rng.uniform(-0.35, 0.15)]),
+        np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]),
+    )
 
 
 def project(points: Float[np.ndarray, "*n 3"], height: int, width: int) -> Float[np.ndarray, "*n 2"]:
@@ -77,8 +123,8 @@ def project(points: Float[np.ndarray, "*n 3"], height: int, width: int) -> Float
     return np.stack([0.5 * width + focal * x / z, 0.5 * height - focal * y / z], -1)
 
 
-def room(action: Action, rng: np.random.Generator) -> Shapes:
-    """Walls, floor, pictures, a shelf with boxes, and what the group's scenes need: counter or chair."""
+def room(rng: np.random.Generator) -> Shapes:
+    """Walls, floor, pictures and boxes."""
     wall, floor = rng.uniform(120, 225, 3), rng.uniform(70, 160, 3)
     parts = [
         plate((0, 0, 0), (6, 0, 0), (0, 0, 6), floor, render.TILES, 0.9 * floor),
@@ -97,15 +143,28 @@ def room(action: Action, rng: np.random.Generator) -> Shapes:
     for x in rng.uniform(-2.2, 2.2, 2):
         size, colour = rng.uniform(0.3, 0.7, 3), rng.uniform(60, 200, 3)
         parts.append(box((x, size[1] / 2, -1.6), size, colour))
-    if action.group in ("chest", "face"):
-        wood = np.array([150, 110, 70]) * rng.uniform(0.6, 1.3)
-        parts.append(box((0, COUNTER - 0.02, 0.5), (1.3, 0.04, 0.4), wood))
-        parts.append(box((0, COUNTER / 2, 0.5), (1.2, COUNTER - 0.04, 0.3), 0.8 * wood))
-    if action.name in ("sitting down", "standing up"):
-        parts.append(box((0, 0.22, -0.3), (0.45, 0.44, 0.4), rng.uniform(60, 200, 3)))
-    if action.group == "pair":
-        parts.append(box((0, 0.38, -0.9), (0.5, 0.76, 0.4), rng.uniform(60, 200, 3)))
     return join(*parts)
+
+
+def furniture(done: Performance, group: str, where: Setup) -> list[Shapes]:
+    """What stands on the stage of all performances of a group."""
+    parts = []
+    if done.counter is not None:
+        middle, half = done.counter
+        parts.append(box((middle, COUNTER - 0.02, 0.5), (2 * half, 0.04, 0.4), where.wood))
+        parts.append(box((middle, COUNTER / 2, 0.5), (2 * half - 0.1, COUNTER - 0.04, 0.3), 0.8 * where.wood))
+    if done.crate is not None:
+        width, height, depth = CRATE
+        middle = np.array([done.crate, COUNTER + height / 2, 0.45])
+        for x, z, side in ((0, 1, (width / 2, 0, 0)), (1, 0, (0, 0, depth / 2))):
+            for sign in (-1, 1):
+                wall = middle + sign * np.array([x * width / 2, 0, z * depth / 2])
+                parts.append(plate(wall, side, (0, height / 2, 0), 0.6 * where.wood))
+    if group == "motion":
+        parts.append(box((0, 0.22, -0.3), (0.45, 0.44, 0.4), where.seat))
+    if group == "pair":
+        parts.append(box((0, 0.38, -0.9), (0.5, 0.76, 0.4), where.seat))
+    return parts
 
 
 def limbs(person: Person, poses: Float[np.ndarray, "T J 3"]) -> tuple[Float[np.ndarray, "T N 9"], Shapes]:
@@ -124,67 +183,70 @@ class Film(NamedTuple):
     """What a camera took, and what is true of it."""
 
     pictures: UInt8[np.ndarray, "T H W 3"]
-    box: Float[np.ndarray, "T 4"]  # x0 y0 x1 y1 of the thing that decides, in pixels; zero if there is none
-    visible: Float[np.ndarray, " T"]  # the share of it that nothing hides
-    shown: dict[str, Float[np.ndarray, " T"]]  # the share of the picture in which each thing is seen
+    boxes: Float[np.ndarray, "E T 4"]  # x0 y0 x1 y1 of what decides, in pixels; zero where it is not
+    visible: Float[np.ndarray, "E T"]  # the share of it that nothing hides
+    shown: dict[str, Float[np.ndarray, " T"]]  # the share of the picture in which things of a kind are seen
 
 
 def film(
-    action: Action,
+    group: str,
     people: tuple[Person, ...],
     done: Performance,
-    view: Camera,
+    where: Setup,
+    place: Stage,
+    number: int,
     height: int,
     width: int,
-    rng: np.random.Generator,
     grain: np.random.Generator,
 ) -> Film:
     """Take pictures of a performance.
 
     Args:
-        rng: of the room, its light and its things; equal for all cameras of a performance.
+        number: of the setup's camera.
         grain: of the camera.
     """
-    T, M = done.poses.shape[:2]
-    light = rng.normal(0, 0.3, 3) + [0, 1, 0.7]
-    light = view.axes @ (light / np.linalg.norm(light))
-    still, moving = [room(action, rng)], []
-    others = [name for name in things(action.group) if name != action.thing]
-    order = [action.thing, *rng.permutation(others)] if action.thing else list(others)
-    deciding = M + 1 if action.thing else -1
-    for n, (name, spot) in enumerate(zip(order, done.spots, strict=False)):
-        thing = owned(THINGS[name](), M + 1 + n)
-        if n == 0 and done.carried is not None and action.thing:
-            moving.append((move(thing, done.facing, done.carried), thing))
+    T, M, E = *done.poses.shape[:2], len(done.evidence)
+    view, light = where.cameras[number], where.cameras[number].axes @ where.light
+    room = where.room._replace(place=seen(view, where.room.place, where.room))
+    view, still, moving = view.on(place), furniture(done, group, where), []
+    placed = (*done.evidence, *done.others)
+    for n, thing in enumerate(placed):
+        shapes = owned(THINGS[thing.kind](*thing.paint), n + 1)
+        places = move(shapes, thing.axes, thing.at)
+        if thing.at.ndim > 1:
+            moving.append((places, shapes))
             continue
-        axes = leaning(LEAN, 0) if action.group in ("chest", "face") else np.eye(3)
-        still.append(thing._replace(place=move(thing, axes, spot)))
-        if action.group == "context":
-            still.append(capsule((spot[0], 0, spot[2] - 0.02), spot - [0, 0.01, 0.02], 0.015, (90, 90, 95)))
+        still.append(shapes._replace(place=places))
+        if thing.stand:
+            x, y, z = thing.at - [0, 0.01, 0.02]
+            still.append(capsule((x, 0, z), (x, y, z), 0.015, (90, 90, 95)))
     for m, person in enumerate(people[:M]):
-        places, shapes = limbs(person, done.poses[:, m])
-        moving.append((places, owned(shapes, m + 1)))
-    background = join(*still)
-    behind, shapes = seen(view, background.place, background), join(*(shapes for _, shapes in moving))
+        moving.append(limbs(person, done.poses[:, m]))
+    if still:
+        stands = join(*still)
+        room = join(room, stands._replace(place=seen(view, stands.place, stands)))
+    shapes = join(*(shapes for _, shapes in moving))
     places = seen(view, np.concatenate([places for places, _ in moving], 1), shapes)
     bare, focal = render.canvas(height, width), np.float32(FOCAL * height * render.SAMPLES)
-    hidden = np.zeros(bare.depth.shape, bool)
-    light = light.astype(np.float32)
-    render.draw(behind, *background[1:], focal, light, *bare, deciding, hidden)
+    hidden, light = np.zeros(bare.depth.shape, np.uint8), light.astype(np.float32)
+    render.draw(*room, focal, light, *bare, E, hidden)
     plateful = (grain.normal(0, 1, (height + 64, width + 64)) * grain.uniform(2, 6)).astype(np.int16)
     corners = grain.integers(0, 64, (T, 2))
     pictures = np.empty((T, height, width, 3), np.uint8)
-    boxes, visible, shown = np.zeros((T, 4)), np.zeros(T), np.zeros((T, M + 1 + len(done.spots)))
+    boxes, rays = np.zeros((T, E, 4)), np.zeros((T, 2, len(placed) + 1))
     for t in range(T):
         drawn, mask = render.Canvas(*(array.copy() for array in bare)), hidden.copy()
-        render.draw(places[t], *shapes[1:], focal, light, *drawn, deciding, mask)
+        render.draw(places[t], *shapes[1:], focal, light, *drawn, E, mask)
         row, column = corners[t]
         pictures[t] = render.expose(drawn.colour, plateful[row : row + height, column : column + width])
-        *corner, whole, free = render.extent(mask, drawn.owner, deciding)
-        if whole:
-            boxes[t], visible[t] = np.array(corner) / render.SAMPLES, free / whole
-        shown[t] = np.bincount(drawn.owner.ravel(), minlength=shown.shape[1]) / drawn.owner.size
-    return Film(pictures, boxes, visible, dict(zip(order, shown[:, M + 1 :].T, strict=False)))
+        render.extents(mask, drawn.owner, boxes[t], rays[t])
+    met, free = rays[:, 0, 1 : E + 1], rays[:, 1]
+    boxes = np.where(met[..., None] > 0, boxes / render.SAMPLES, 0)
+    kinds = np.array([thing.kind for thing in placed])
+    shown = free[:, 1:] / bare.depth.size
+    shares = {kind: shown[:, kinds == kind].sum(1) for kind in dict.fromkeys(kinds.tolist())}
+    visible = free[:, 1 : E + 1] / np.maximum(met, 1)
+    return Film(pictures, boxes.swapaxes(0, 1), visible.T, shares)
 
 
 def seen(view: Camera, places: Float[np.ndarray, "*t N 9"], shapes: Shapes) -> Float[np.ndarray, "*t N 9"]:

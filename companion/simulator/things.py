@@ -1,6 +1,8 @@
 """Things of capsules and plates, each in its own axes, and how to put them somewhere.
 
-A thing's axes: y up, z to the side that is read or looked at; its middle, or where it stands, at the origin.
+A thing's axes: y up, z to the side that is looked at, which looks the same from behind; its middle, or where
+it stands, at the origin. Kinds differ in shape and pattern: any of them may have any two colours, and those
+of a group cover about the same area with each.
 """
 
 import numpy as np
@@ -9,7 +11,7 @@ from jaxtyping import Float
 from companion.simulator import render
 from companion.simulator.render import Shapes
 
-WHITE, BLACK = (235, 235, 230), (25, 25, 28)
+BLACK = (25, 25, 28)
 X, Y, Z = np.eye(3)
 
 
@@ -59,89 +61,79 @@ def move(shapes: Shapes, turn: Float[np.ndarray, "*t 3 3"], to: Float[np.ndarray
     return triple.reshape(*triple.shape[:-2], 9).astype(np.float32)
 
 
-def book() -> Shapes:
-    """Open, a page to each side, a red cover behind."""
+def book(one, two) -> Shapes:
+    """Open: a page of each colour, which meet at the back."""
     pages = []
-    for sign in (-1, 1):
-        side, middle = np.array([sign * 0.088, 0, 0.032]), np.array([sign * 0.088, 0, 0.032])
-        pages.append(plate(middle, side, 0.125 * Y, WHITE, render.LINES, (90, 90, 90)))
-        pages.append(plate(middle - 0.012 * Z, 1.04 * side, 0.13 * Y, (185, 35, 40)))
+    for sign, colour in ((-1, one), (1, two)):
+        half = np.array([sign * 0.076, 0, 0.028])
+        pages.append(plate(half, half, 0.125 * Y, colour))
     return join(*pages)
 
 
-def pad() -> Shapes:
-    """A sheet on a wooden board, with a pen across it."""
+def pad(one, two) -> Shapes:
+    """A sheet with three broad lines."""
+    return plate((0, 0, 0), 0.11 * X, 0.17 * Y, one, render.LINES, two)
+
+
+def tablet(one, two) -> Shapes:
+    """A frame with a screen."""
+    return plate((0, 0, 0), 0.18 * X, 0.105 * Y, one, render.SCREEN, two)
+
+
+def cup(one, two) -> Shapes:
+    """A mug with a handle."""
     return join(
-        plate((0, 0, -0.012), 0.13 * X, 0.18 * Y, (205, 150, 60)),
-        plate((0, -0.01, 0), 0.115 * X, 0.155 * Y, WHITE, render.LINES, (60, 70, 160)),
-        capsule((-0.02, 0, 0.03), (0.1, 0.12, 0.06), 0.012, (30, 60, 170)),
+        capsule((0, -0.04, 0), (0, 0.04, 0), 0.07, one),
+        capsule((0.095, -0.03, 0), (0.095, 0.03, 0), 0.03, two),
     )
 
 
-def tablet() -> Shapes:
-    """A dark slab, its screen lit."""
+def toothbrush(one, two) -> Shapes:
+    """A stick with a head."""
     return join(
-        plate((0, 0, -0.012), 0.14 * X, 0.1 * Y, (40, 42, 50)),
-        plate((0, 0, 0), 0.14 * X, 0.1 * Y, BLACK, render.SCREEN, (120, 215, 255)),
+        capsule((0.17, 0, 0), (-0.02, 0, 0), 0.032, one),
+        capsule((-0.06, 0, 0), (-0.15, 0, 0), 0.042, two),
     )
 
 
-def cup() -> Shapes:
-    """A blue mug with a handle."""
-    return join(
-        capsule((0, -0.035, 0), (0, 0.035, 0), 0.052, (40, 85, 200)),
-        capsule((0.06, -0.02, 0), (0.06, 0.02, 0), 0.014, (40, 85, 200)),
-    )
+def phone(one, two) -> Shapes:
+    """An upright slab with a screen."""
+    return plate((0, 0, 0), 0.075 * X, 0.14 * Y, one, render.SCREEN, two)
 
 
-def toothbrush() -> Shapes:
-    """A green stick with a white head."""
-    return join(
-        capsule((0.13, 0, 0), (-0.03, 0, 0), 0.02, (40, 190, 70)),
-        capsule((-0.05, 0, 0), (-0.11, 0, 0), 0.03, WHITE),
-    )
+def picture(one, two) -> Shapes:
+    """A square with a disc."""
+    return plate((0, 0.14, 0), 0.125 * X, 0.125 * Y, one, render.SPOT, two)
 
 
-def phone() -> Shapes:
-    """A dark slab, smaller than the tablet."""
-    return join(
-        plate((0, 0, -0.012), 0.05 * X, 0.1 * Y, (35, 35, 40)),
-        plate((0, 0, 0.012), 0.05 * X, 0.1 * Y, BLACK, render.SCREEN, (255, 190, 60)),
-    )
+def clock(one, two) -> Shapes:
+    """Round, with a rim and two hands."""
+    return plate((0, 0.14, 0), 0.14 * X, 0.14 * Y, one, render.CLOCK, two)
 
 
-def picture() -> Shapes:
-    """A framed picture on a foot."""
-    return join(
-        plate((0, 0.14, 0), 0.12 * X, 0.12 * Y, (120, 60, 30), render.SCREEN, (90, 190, 90)),
-        plate((0, 0.1, 0.004), 0.05 * X, 0.05 * Y, (240, 220, 60), render.DISC),
-    )
+def fan(one, two) -> Shapes:
+    """Round, with two blades."""
+    return plate((0, 0.14, 0), 0.14 * X, 0.14 * Y, one, render.FAN, two)
 
 
-def clock() -> Shapes:
-    """A round white clock with a dark rim."""
-    return join(
-        plate((0, 0.13, 0), 0.13 * X, 0.13 * Y, WHITE, render.CLOCK, BLACK),
-        capsule((0, 0, -0.02), (0, 0.02, -0.02), 0.03, BLACK),
-    )
-
-
-def fan() -> Shapes:
-    """A fan with four blades on a stalk."""
-    return join(
-        plate((0, 0.17, 0), 0.12 * X, 0.12 * Y, (215, 70, 150), render.FAN, (60, 20, 60)),
-        capsule((0, 0, -0.02), (0, 0.1, -0.02), 0.018, (215, 70, 150)),
-    )
-
-
-def parcel() -> Shapes:
-    """A brown box with a light ribbon."""
-    return join(
-        box((0, 0, 0), (0.22, 0.16, 0.16), (165, 115, 65)),
-        box((0, 0, 0), (0.05, 0.165, 0.165), (240, 225, 140)),
-    )
+def parcel(one, two) -> Shapes:
+    """A box with a ribbon."""
+    return join(box((0, 0, 0), (0.22, 0.16, 0.16), one), box((0, 0, 0), (0.05, 0.165, 0.165), two))
 
 
 THINGS = {
     make.__name__: make for make in (book, pad, tablet, cup, toothbrush, phone, picture, clock, fan, parcel)
 }
+
+
+def below(shapes: Shapes) -> float:
+    """How far a thing reaches down from its origin."""
+    one, two, three = shapes.place[:, 1], shapes.place[:, 4], shapes.place[:, 7]
+    round_ = np.minimum(one, two) - shapes.radius
+    return -float(np.where(shapes.radius > 0, round_, one - abs(two) - abs(three)).min())
+
+
+def paint(rng: np.random.Generator) -> Float[np.ndarray, "2 3"]:
+    """Two colours of a thing, one dark and one bright; which is which says nothing."""
+    dark, bright = rng.uniform(0, 100, 3), rng.uniform(150, 250, 3)
+    return np.stack([dark, bright])[rng.permutation(2)]
