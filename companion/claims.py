@@ -31,6 +31,7 @@ from scipy.stats import t as student
 
 from companion import presets, records
 
+NUMBERS = ("threshold", "matters", "chance")  # of a statement; its other keys are texts
 SEEDS = 5  # behind a statement, where its presets say no number
 DRAWS = 10_000
 FEW = 40  # units of a test set: with fewer the bootstrap's intervals are too short, and Student's are used
@@ -95,7 +96,15 @@ def statements() -> list[Statement]:
                     (float(weight), str(variant), str(metric)) for weight, variant, metric in entry["terms"]
                 )
                 rest = {key: value for key, value in entry.items() if key not in ("where", "terms")}
+                for key, value in rest.items():
+                    if (
+                        not presets.between(value, -100, 100)
+                        if key in NUMBERS
+                        else not isinstance(value, str)
+                    ):
+                        raise ValueError(f"{key} is {value!r}")
                 said = Statement(content["notebook"], terms=terms, **place, **rest)
+                run(said, terms[0][1])
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(f"{where}: a key is missing, unknown or malformed ({error})") from None
             if said.chance is not None and [weight for weight, _, _ in terms] != [1]:

@@ -13,21 +13,33 @@ caveats: what must stand beside a number, if anything, see `companion.tables`
 """
 
 import inspect
-from collections.abc import Callable
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from companion.code import closure
 from companion.datasets.sources import SKELETONS
+from companion.files import DamagedFile
 from companion.records import PROFILES, Run
+from companion.simulator.release import Release
 
 FOLDER = Path(__file__).resolve().parent / "experiments"
 KEYS = {"notebook": str, "params": list, "needs": list, "tolerances": dict, "presets": dict, "claims": list}
 BESIDE = ("variants", "folds", "seeds", "chosen")  # of a protocol; they are no params
-COUNTED = ("epochs", "lr", "batch_size")  # options that must be numbers
+OPTIONS = frozenset("release data pose crops model loss before fit".split())  # params that are dicts
+COUNTED = {
+    "epochs": (int, 1),
+    "batch_size": (int, 1),
+    "lr": (float, 1e-12),
+}  # options: numbers from this one on
+NAME = re.compile(r"\w[\w.+-]*")
 
 
 def chapters() -> list[str]:
@@ -51,15 +63,96 @@ def load(chapter: str) -> dict:
 
 @cache
 def parse(path: Path, changed: int) -> dict:
-    """The content of a chapter's file; cached until the file changes."""
+    """The content of a chapter's file, checked; cached until the file changes."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML ({error})") from None
+        content = yaml.safe_load(path.read_bytes())
+        json.dumps(content, allow_nan=False)
+    except (yaml.YAMLError, ArithmeticError, AttributeError, RecursionError, TypeError, ValueError) as error:
+        raise DamagedFile(f"{path} is not YAML of plain values ({error}); mend it") from None
     for key, kind in KEYS.items():
         if not isinstance(content, dict) or not isinstance(content.get(key), kind):
-            raise ValueError(f"{path}: key {key!r} is missing or no {kind.__name__}")
+            raise DamagedFile(f"{path}: key {key!r} is missing or no {kind.__name__}; add it")
+    for key in ("params", "needs", "tolerances"):
+        if not texts(content[key]):
+            raise DamagedFile(f"{path}: {key} is {content[key]!r}; give names")
+    for name, value in content["tolerances"].items():
+        if not between(value, 0, math.inf):
+            raise DamagedFile(f"{path}, tolerances: {name} is {value!r}; give a number from 0")
+    for where, preset in protocols(f"{path}, presets", content["presets"]):
+        for variant in variants(preset, where):
+            check_params(where, variant, numbers(preset, variant, where)[0], content)
+    for number, claim in enumerate(content["claims"], 1):
+        terms = claim.get("terms") if isinstance(claim, dict) else None
+        if not isinstance(terms, list) or not terms or not all(map(is_term, terms)):
+            raise DamagedFile(
+                f"{path}, claims, number {number}: terms are {terms!r}; give [weight, variant, metric]"
+            )
+    if not isinstance(content.get("caveats", []), list):
+        raise DamagedFile(f"{path}: caveats is {content['caveats']!r}; give a list, or leave it out")
     return content
+
+
+def texts(values: Iterable) -> bool:
+    """Are they all texts that may be part of a file name?"""
+    return all(isinstance(value, str) and NAME.fullmatch(value) for value in values)
+
+
+def between(value: object, low: int | float, high: int | float) -> bool:
+    """Is it a number (true and false are none) from the one to the other?"""
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def is_term(term: object) -> bool:
+    """Is it a weight, a variant and a metric?"""
+    return isinstance(term, list) and len(term) == 3 and between(term[0], -9, 9) and texts(term[1:])
+
+
+def protocols(where: str, content: object, levels: int = 3) -> Iterator[tuple[str, Any]]:
+    """What stands under each profile, source and protocol, and where.
+
+    Raises:
+        DamagedFile: a level is no dict of names.
+    """
+    if not levels:
+        yield where, content
+        return
+    if not isinstance(content, dict) or not content or not texts(content):
+        raise DamagedFile(f"{where} is {content!r}; give names, each with what is below it")
+    for name, inside in content.items():
+        yield from protocols(f"{where}.{name}", inside, levels - 1)
+
+
+def check_params(where: str, variant: str, params: dict, content: dict) -> None:
+    """Refuse params that a chapter does not know, or that lack one or are of another kind.
+
+    Args:
+        where: they stand.
+        content: of the chapter's file.
+
+    Raises:
+        DamagedFile: it names the place and the key.
+    """
+    for key, value in params.items():
+        if key not in content["params"]:
+            known = ", ".join(content["params"])
+            raise DamagedFile(f"{where}: unknown key {key!r} of {variant}; choose one of {known}")
+        if key in OPTIONS and not (isinstance(value, dict) and texts(value)):
+            raise DamagedFile(f"{where}: {key} of {variant} is {value!r}, no dict; list its options")
+    for key in content["needs"]:
+        if key not in params:
+            raise DamagedFile(f"{where}: {variant} has no key {key!r}; add it there, or to the variant")
+    if params.get("precision", "f32") not in ("f32", "bf16"):
+        raise DamagedFile(f"{where}: precision of {variant} is {params['precision']!r}; choose f32 or bf16")
+    for part in parts(params).values():
+        try:
+            Release(**part.get("release", {}))
+        except (TypeError, ValueError) as error:
+            raise DamagedFile(f"{where}: release of {variant}: {error}; mend it") from None
+
+
+def parts(params: dict) -> dict[str, dict]:
+    """Params, and those among them that have params of their own, by the beginning of a key's full name."""
+    return {"": params} | {f"{key}.": own for key, own in params.items() if isinstance(own, dict)}
 
 
 def plan(
@@ -86,26 +179,20 @@ def plan(
         raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
     presets = content["presets"]
     if source not in presets.get(profile, {}):
-        known = ", ".join(f"{s} in {p}" for p, sources in presets.items() for s in sources)
+        there = ", ".join(f"{s} in {p}" for p, sources in presets.items() for s in sources)
         raise ValueError(
-            f"{chapter} has no preset for source {source!r} in profile {profile!r}; {file} has {known}"
+            f"{chapter} has no preset for source {source!r} in profile {profile!r}; {file} has {there}"
         )
-    protocols = presets[profile][source]
-    if protocol is not None and protocol not in protocols:
-        raise ValueError(f"unknown protocol {protocol!r} of {chapter}; choose one of {', '.join(protocols)}")
+    known = presets[profile][source]
+    if protocol is not None and protocol not in known:
+        raise ValueError(f"unknown protocol {protocol!r} of {chapter}; choose one of {', '.join(known)}")
     seed, fold = number("seed", seed), fold if fold is None else number("fold", fold)
     chosen = {}
-    for name in [protocol] if protocol else protocols:
+    for name in [protocol] if protocol else known:
         where = f"{file}, presets.{profile}.{source}.{name}"
-        for which in [variant] if variant else variants(protocols[name], where):
-            params, folds, seeds = numbers(protocols[name], which, where)
-            for key in params:
-                if key not in content["params"]:
-                    known = ", ".join(content["params"])
-                    raise ValueError(f"{where}: unknown key {key!r} of {which}; choose one of {known}")
-            for key in content["needs"]:
-                if key not in params:
-                    raise ValueError(f"{where}: {which} has no key {key!r}; add it there, or to the variant")
+        for which in [variant] if variant else variants(known[name], where):
+            params, folds, seeds = numbers(known[name], which, where)
+            check_params(where, which, params, content)
             if fold is not None and not 0 <= fold < folds:
                 raise ValueError(f"unknown fold {fold} of {name}; choose one of 0 to {folds - 1}")
             if variant or seeds is None or seed < seeds:
@@ -141,7 +228,7 @@ def check_options(where: str, given: object, call: Callable, *own: str) -> None:
         ValueError: no dict; an unknown or missing option; a text where a number must be.
     """
     if not isinstance(given, dict):
-        raise ValueError(f"{where} is {given!r}, no dict; list its options")
+        raise DamagedFile(f"{where} is {given!r}, no dict; list its options")
     known = {
         name: parameter.default is parameter.empty
         for name, parameter in inspect.signature(call).parameters.items()
@@ -150,30 +237,40 @@ def check_options(where: str, given: object, call: Callable, *own: str) -> None:
     }
     for name in given:
         if name not in known:
-            raise ValueError(f"{where}: unknown key {name!r}; choose one of {', '.join(known)}")
+            raise DamagedFile(f"{where}: unknown key {name!r}; choose one of {', '.join(known)}")
     for name, needed in known.items():
         if needed and name not in given:
-            raise ValueError(f"{where} has no key {name!r}; add it there")
-    for name in COUNTED:
-        value = given.get(name, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{where}: {name} is {value!r}; give a number such as 40 or 0.003")
+            raise DamagedFile(f"{where} has no key {name!r}; add it there")
+    for name, (kind, low) in COUNTED.items():
+        value = given.get(name, kind(1))
+        if not between(value, low, 10**9) or not isinstance(value, kind | int):
+            raise DamagedFile(
+                f"{where}: {name} is {value!r}; give a number such as {'40' if low else '0.003'}"
+            )
 
 
 def variants(preset: object, where: str) -> dict:
     """The variants of a protocol, at least one, each with params of its own or none."""
     found = preset.get("variants") if isinstance(preset, dict) else None
-    if not isinstance(found, dict) or not found:
-        raise ValueError(f"{where}: key 'variants' is missing, empty or no dict; list at least one")
+    if not isinstance(found, dict) or not found or not texts(found):
+        raise DamagedFile(f"{where}: key 'variants' is missing, empty or no dict of names; list at least one")
     for name, own in found.items():
         if not isinstance(own, dict | None):
-            raise ValueError(f"{where}: variant {name!r} is {own!r}, no dict; list its params, or nothing")
+            raise DamagedFile(f"{where}: variant {name!r} is {own!r}, no dict; list its params, or nothing")
     return found
 
 
 def numbers(preset: dict, variant: str, where: str) -> tuple[dict, int, int | None]:
     """The params of a variant, and how many folds and seeds it is run with (None: any)."""
     own = preset | (variants(preset, where).get(variant) or {})
+    for key in ("folds", "seeds"):
+        value = own.get(key, 1)
+        if not isinstance(value, int) or not between(value, 1, 1000):
+            raise DamagedFile(
+                f"{where}: {key} of {variant} is {value!r}; give a whole number from 1, or none"
+            )
+    if not isinstance(own.get("chosen", ""), str):
+        raise DamagedFile(f"{where}: chosen of {variant} is {own['chosen']!r}; say it in words")
     params = {key: value for key, value in own.items() if key not in BESIDE}
     return params, own.get("folds", 1), own.get("seeds")
 

@@ -10,13 +10,12 @@ A record stands while its params, its data and the code of its experiment are wh
 
 import base64
 import json
-import math
 import platform
 import re
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -25,10 +24,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from companion.files import REPOSITORY, fingerprint, scratch, write_whole
+from companion.files import REPOSITORY, DamagedFile, fingerprint, read_json, scratch, write_whole
 
 WEIGHTS = ContextVar("weights", default="weights")  # the folder of checkpoints in `scratch`
 PROFILES = ("quick", "full", "paper")
+FAR, UNITS = 1e12, 1 << 24  # what no metric reaches, and no test set's number of units
 PACKAGES = ("torch", "torchvision", "numpy", "accelerate")
 FIELDS = {"run": dict, "params": dict, "metrics": dict, "provenance": dict}
 KEPT = {"counts": dict, "units": dict}  # of records made since there are scores per unit
@@ -61,7 +61,7 @@ class Run:
             if name in ("fold", "seed"):
                 if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32:
                     raise ValueError(f"{name} is {value!r}; give a whole number from 0")
-            elif not re.fullmatch(r"\w[\w.+-]*", value):
+            elif not isinstance(value, str) or not re.fullmatch(r"\w[\w.+-]*", value):
                 raise ValueError(
                     f"{name} {value!r} cannot be part of a file name; use letters, digits, . + - _"
                 )
@@ -113,44 +113,63 @@ def read(path: str | Path) -> dict:
         ValueError: the file is not a whole record; the sentence names file and field.
     """
     path = Path(path).resolve()
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON ({error}); delete it and run its notebook again") from None
+    record = read_json(path, "delete it and run its notebook again")
+
+    def wrong(what: str) -> DamagedFile:
+        return DamagedFile(f"{path}: {what}; delete the file and run its notebook again")
+
     for field, kind in FIELDS.items():
         if not isinstance(record, dict) or not isinstance(record.get(field), kind):
-            raise ValueError(
-                f"{path}: field {field!r} is missing or no object; delete the file and run its notebook"
-            )
+            raise wrong(f"field {field!r} is missing or no object")
     for field, kind in KEPT.items():
         if not isinstance(record.get(field, {}), kind):
-            raise ValueError(f"{path}: field {field!r} is no object; delete the file and run its notebook")
+            raise wrong(f"field {field!r} is no object")
     try:
         run = Run(**record["run"])
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: field 'run' is wrong ({error})") from None
+        raise wrong(f"field 'run' is wrong ({error})") from None
     if path.parts[-5:] != run.path(".").parts[-5:]:
-        raise ValueError(f"{path}: field 'run' names another file, {Path(*run.path('.').parts[-5:])}")
+        raise wrong(f"field 'run' names another file, {Path(*run.path('.').parts[-5:])}")
     for name, value in record["metrics"].items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise ValueError(f"{path}: metric {name!r} is {value!r}, not a finite number")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < FAR:
+            raise wrong(f"metric {name!r} is {value!r}, not a finite number")
     for name, pair in record.get("counts", {}).items():
-        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, int) for n in pair)):
-            raise ValueError(f"{path}: count {name!r} is {pair!r}, not how many of how many")
-    units, provenance = record.get("units", {}), record["provenance"]
-    if units and not isinstance(units.get("of"), str):
-        raise ValueError(f"{path}: units do not say of which test set; delete the file and run its notebook")
+        whole = isinstance(pair, list) and len(pair) == 2 and all(type(n) is int for n in pair)
+        if not (whole and 0 <= pair[0] <= pair[1] < FAR):
+            raise wrong(f"count {name!r} is {pair!r}, not how many of how many")
+    if units := dict(record.get("units", {})):
+        of = units.pop("of", None)
+        if not isinstance(of, str) or not re.fullmatch(r"[0-9a-f]{12}", of):
+            raise wrong("units do not say of which test set")
+        file = path.parents[4] / "units" / f"{of}.txt"
+        names = file.read_bytes().split(b"\n")[:-1] if file.is_file() else []
+        if key(record["provenance"].get("data"), names) != of:
+            raise wrong(f"its test set {file} is missing or another one")
+        for name, values in units.items():
+            try:
+                if unpack(values).size != len(names):
+                    raise ValueError(f"they are not {len(names)}")
+            except ValueError as error:
+                raise wrong(f"units of {name!r}: {error}") from None
+    provenance = record["provenance"]
     accepted = provenance.get("accepted", [])
     for made in [provenance, *(accepted if isinstance(accepted, list) else [])]:
         if not isinstance(made, dict):
-            raise ValueError(f"{path}: provenance 'accepted' holds {made!r}, no object; delete it there")
+            raise wrong(f"provenance 'accepted' holds {made!r}, no object")
         for field, kind in PROVENANCE.items():
-            if field in made and not isinstance(made[field], kind):
-                raise ValueError(f"{path}: provenance {field!r} is {made[field]!r}; run its notebook again")
+            if field in made and (not isinstance(made[field], kind) or made[field] is True):
+                raise wrong(f"provenance {field!r} is {made[field]!r}")
+        if made.get("threads", 1) < 1:
+            raise wrong(f"provenance 'threads' is {made['threads']}")
         for field in ("code", "data"):
             if known(made) and field not in made:
-                raise ValueError(f"{path}: provenance {field!r} is missing; run its notebook again")
+                raise wrong(f"provenance {field!r} is missing")
     return record
+
+
+def key(data: object, names: Iterable[bytes]) -> str:
+    """Fingerprint of a test set: of its data and its units."""
+    return fingerprint([json.dumps(data, sort_keys=True).encode(), *names])
 
 
 def standing(
@@ -220,16 +239,15 @@ def write(
         ids: of these units.
         provenance: what the caller knows: seconds, fingerprints of data, code and weights.
     """
-    data = json.dumps(provenance.get("data"), sort_keys=True)
-    key = fingerprint([data.encode(), *(name.encode() for name in ids)])
+    of = key(provenance.get("data"), (name.encode() for name in ids))
     if ids:
-        write_whole(folder(run.profile, out) / "units" / f"{key}.txt", "".join(f"{name}\n" for name in ids))
+        write_whole(folder(run.profile, out) / "units" / f"{of}.txt", "".join(f"{name}\n" for name in ids))
     record = {
         "run": asdict(run),
         "params": params,
         "metrics": metrics,
         "counts": counts or {},
-        "units": {"of": key} | {name: pack(values) for name, values in (units or {}).items()} if ids else {},
+        "units": {"of": of} | {name: pack(values) for name, values in (units or {}).items()} if ids else {},
         "provenance": {**surroundings(), **provenance},
     }
     path = run.path(out)
@@ -249,7 +267,11 @@ def unpack(text: str) -> Float[np.ndarray, " U"]:
         ValueError: it is no such text.
     """
     try:
-        return np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), "<f2").astype(float)
+        stream = zlib.decompressobj()
+        content = stream.decompress(base64.b64decode(text, validate=True), 2 * UNITS)
+        if not stream.eof:
+            raise ValueError("they are cut off")
+        return np.frombuffer(content, "<f2").astype(float)
     except (TypeError, ValueError, zlib.error) as error:
         raise ValueError(f"the scores of a record cannot be read ({error}); make it again") from None
 

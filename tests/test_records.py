@@ -140,12 +140,12 @@ def test_a_broken_record_is_refused_by_file_and_field(tmp_path, change, sentence
     "field, value, sentence",
     [
         *(("accepted", value, "'accepted' is") for value in (3, None, {})),
-        ("accepted", [3], "'accepted' holds 3, no object; delete it there"),
-        ("accepted", [{"rerun": "x", "code": {}}], "'data' is missing; run its notebook again"),
+        ("accepted", [3], "'accepted' holds 3, no object; delete the file and run"),
+        ("accepted", [{"rerun": "x", "code": {}}], "'data' is missing; delete the file"),
         ("accepted", [{"rerun": "x", "data": {}, "code": 3}], "'code' is 3"),
         *((field, 3, f"{field!r} is 3") for field in ("commit", "device", "precision", "code", "data")),
-        ("threads", "3", "'threads' is '3'; run its notebook again"),
-        ("chosen", "here", "'code' is missing; run its notebook again"),
+        *(("threads", value, f"'threads' is {value!r}; delete the file") for value in ("3", 0, -1, True)),
+        ("chosen", "here", "'code' is missing; delete the file and run its notebook again"),
     ],
 )
 def test_damaged_provenance_is_refused_by_file_and_field(tmp_path, field, value, sentence):

@@ -2,7 +2,8 @@
 
 A file's name ends in the fingerprint of all that it depends on, so that two processes with other files or
 other code never share one. Rows are written to disk as they come: what is kept may be larger than the memory.
-A damaged file is made anew; one that nobody has opened for a week is removed.
+A file that is cut off, or whose words or counts of rows are damaged, is made anew; one that nobody has opened
+for a week is removed.
 
 Letters: T frames, M bodies, J joints.
 """
@@ -23,6 +24,7 @@ from companion.files import DamagedFile, fingerprint, scratch, write_whole
 from companion.formats.clips import Clip, read_all
 
 DTYPES = {"int64": "I64", "float32": "F32", "uint8": "U8", "bool": "BOOL"}  # in the order of the format
+COUNTS, DIGITS = "I64", 12  # the type of what counts rows; of a fingerprint
 WEEK, PIECE = 7 * 24 * 3600, 1 << 20  # seconds, bytes
 
 
@@ -71,13 +73,28 @@ class Rows:
             start, end = end, end + self.files[name].tell()
             about = {"dtype": self.dtype[name], "shape": self.shape[name]}
             header[name] = about | {"data_offsets": [start, end]}
+        header["whole"] = {"dtype": "U8", "shape": [DIGITS], "data_offsets": [end, end + DIGITS]}
         text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
         text += b" " * (-len(text) % 8)
-        yield len(text).to_bytes(8, "little") + text
+        counts, head = b"", len(text).to_bytes(8, "little") + text
+        yield head
         for name in names:
             self.files[name].seek(0)
             while piece := self.files[name].read(PIECE):
+                counts += piece if self.dtype[name] == COUNTS else b""
                 yield piece
+        yield fingerprint([head, counts]).encode()
+
+
+def whole(path: Path) -> bool:
+    """Does a safetensors file end with the fingerprint of its words and counts, as `Rows` writes it?"""
+    with path.open("rb") as file:
+        size = file.read(8)
+        text = file.read(int.from_bytes(size, "little"))
+        ends = [one["data_offsets"][1] for one in json.loads(text).values() if one.get("dtype") == COUNTS]
+        counts = file.read(max(ends, default=0))
+        file.seek(-min(DIGITS, path.stat().st_size), os.SEEK_END)
+        return file.read() == fingerprint([size + text, counts]).encode()
 
 
 def opened(
@@ -99,7 +116,10 @@ def opened(
         with suppress(OSError):
             os.utime(path)  # it is in use
         try:
-            return safe_open(path, framework)
+            file = safe_open(path, framework)
+            if not whole(path):
+                raise SafetensorError("its beginning is damaged")
+            return file
         except (FileNotFoundError, SafetensorError) as error:
             if made == 2:
                 raise OSError(

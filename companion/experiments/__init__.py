@@ -19,7 +19,7 @@ import pandas as pd
 from accelerate.utils import broadcast_object_list
 
 from companion import code, presets, records, training
-from companion.files import scratch
+from companion.files import DamagedFile, scratch
 from companion.presets import plan
 from companion.records import Run
 from companion.training import Experiment
@@ -63,7 +63,14 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
             f"{run.notebook} has no experiment companion/experiments/{run.chapter}.py; there are {known}"
         )
     chapter = import_module(f"companion.experiments.{run.chapter}")
-    presets.check_options(f"{run.chapter}.yaml, fit of {run.variant}", params["fit"], chapter.FIT)
+    where = f"companion/experiments/{run.chapter}.yaml"
+    content = presets.load(run.chapter)
+    presets.check_params(where, run.variant, params, content)
+    if run.source == "simulated" and "release" in content["params"] and "release" not in params:
+        raise DamagedFile(f"{where}: {run.variant} has no key 'release'; add it there, or to the variant")
+    for key, part in presets.parts(params).items():
+        if "fit" in part:
+            presets.check_options(f"{where}, {key}fit of {run.variant}", part["fit"], chapter.FIT)
     return chapter.prepare(run, params, root)
 
 

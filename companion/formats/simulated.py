@@ -73,7 +73,7 @@ def truth(skeleton: Path, frames: int) -> dict[str, Any]:
         raise DamagedFile(f"{path}: 'joints' are not those of one person or two; simulate it anew")
     M = len(people)
     shapes = {"frames": (2,), "distance": (M,)}
-    filmed = "size" in about
+    filmed = any(name in about for name in ("size", "pose", "evidence", "shown"))
     if filmed:
         shapes |= {"size": (2,), "pose": (frames, M, JOINTS, 2)}
         fields(path, {"evidence": list, "shown": dict}, about)
@@ -86,6 +86,9 @@ def truth(skeleton: Path, frames: int) -> dict[str, Any]:
             if not numbers(told.get(name), shape):
                 size = " x ".join(map(str, shape))
                 raise DamagedFile(f"{path}: {name!r} is not {size} finite numbers; simulate it anew")
+    first, end = about["frames"]
+    if not (isinstance(first, int) and isinstance(end, int) and 0 <= first <= end <= frames):
+        raise DamagedFile(f"{path}: 'frames' is {about['frames']}, not of {frames}; simulate it anew")
     if filmed and min(about["size"]) <= 0:
         raise DamagedFile(f"{path}: 'size' is {about['size']}, no picture's; simulate it anew")
     return about
