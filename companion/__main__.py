@@ -4,7 +4,8 @@
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -18,10 +19,17 @@ app.add_typer(data, name="data")
 PACKAGES = "companion torch torchvision accelerate numpy pandas papermill jupyterlab snakemake".split()
 
 
-def refuse(error: Exception) -> typer.Exit:
-    """Print one sentence and end with status 1."""
-    typer.echo(f"companion: {error}", err=True)
-    return typer.Exit(1)
+@contextmanager
+def said() -> Iterator[None]:
+    """What stops a command is one sentence, and status 1, or 130 where the user did."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        typer.echo(f"companion: {error}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo("companion: stopped; what is written stays, and the same call goes on from it", err=True)
+        raise typer.Exit(130) from None
 
 
 @app.command()
@@ -68,9 +76,9 @@ def train(
 
     A record that stands is not made again.
     """
-    from companion import experiments, presets, training
+    with said():
+        from companion import experiments, presets, training
 
-    try:
         source = source or next(iter(presets.load(chapter)["presets"].get(profile, {})), "")
         plan = experiments.plan(chapter, source, profile, protocol, variant, fold, seed)
         if precision:
@@ -85,8 +93,6 @@ def train(
             if main:
                 numbers = ", ".join(f"{name} {value:g}" for name, value in one.record["metrics"].items())
                 typer.echo(f"{run.path(out)}: {numbers}")
-    except (OSError, ValueError) as error:
-        raise refuse(error) from None
 
 
 @app.command()
@@ -98,9 +104,9 @@ def rerun(
     ] = False,
 ) -> None:
     """Train one record again, in a folder of its own, and print old beside new with the tolerance."""
-    from companion import experiments, records
+    with said():
+        from companion import experiments, records
 
-    try:
         old, new, table = experiments.rerun(record, root)
         typer.echo(table.to_string(na_rep=""))
         equal = records.same(old, new)
@@ -109,8 +115,6 @@ def rerun(
         if accept:
             for path in experiments.accept(record, old, new, root):
                 typer.echo(f"accepted {path}")
-    except (OSError, ValueError) as error:
-        raise refuse(error) from None
     if not table["within"].all():
         raise typer.Exit(1)
 
@@ -118,12 +122,10 @@ def rerun(
 @data.command()
 def check(name: str, root: Annotated[Path | None, typer.Argument()] = None) -> None:
     """Is the dataset NAME under ROOT (default: COMPANION_DATA) whole?"""
-    if name not in checks():
-        raise refuse(ValueError(f"unknown dataset {name!r}; choose one of {', '.join(checks())}"))
-    try:
+    with said():
+        if name not in checks():
+            raise ValueError(f"unknown dataset {name!r}; choose one of {', '.join(checks())}")
         found = checks()[name](root)
-    except (OSError, ValueError) as error:
-        raise refuse(error) from None
     typer.echo(f"{name}: {found}")
     if not found.startswith("complete"):
         raise typer.Exit(1)
@@ -146,17 +148,15 @@ def simulate(
     processes: Annotated[int | None, typer.Option(help="Default: one a core.")] = None,
 ) -> None:
     """Write a simulated release of NTU RGB+D into OUT/ntu; a call that was interrupted goes on."""
-    from companion.simulator.release import Release, simulate
+    with said():
+        from companion.simulator.release import Release, simulate
 
-    try:
         chosen = {"groups": tuple(groups.split(","))} if groups else {}
         release = Release(
             subjects=subjects, cameras=cameras, repetitions=repetitions, setups=setups,
             left_handed=left_handed, frames=frames, height=height, seed=seed, **chosen,
         )  # fmt: skip
         simulate(out, release, processes)
-    except (OSError, ValueError) as error:
-        raise refuse(error) from None
     clips = len(release.performances()) * cameras
     typer.echo(f"{clips} clips in {out / 'ntu'}; use it with -p source simulated -p root {out}")
 
@@ -207,9 +207,9 @@ def tables(
     ] = False,
 ) -> None:
     """List the records that are old, and why; build results/tables and the tables of the README."""
-    from companion.files import checkout, scratch, write_whole
+    with said():
+        from companion.files import checkout, scratch, write_whole
 
-    try:
         home = checkout()
         from companion import tables as rooms
 
@@ -223,8 +223,6 @@ def tables(
         write_whole(page, rooms.readme(page.read_text(encoding="utf-8")))
         for path in rooms.write():
             typer.echo(path.relative_to(home))
-    except (OSError, ValueError) as error:
-        raise refuse(error) from None
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from companion import experiments, presets, records, training
 from companion.__main__ import app
 from companion.datasets.digits import Digits
+from companion.files import scratch
 from companion.models import ram
 from companion.simulator import release
 from companion.simulator.release import Release
@@ -225,6 +226,7 @@ def test_a_rerun_is_compared_and_may_be_accepted(out, monkeypatch):
         path.write_text(json.dumps(record))
     old, new, table = experiments.rerun(paths[0])
     assert records.same(old, new) and table["within"].all()
+    assert not list((scratch() / "rerun").iterdir()), "what it has trained would stand in the way of another"
     assert {"old", "new", "tolerance", "within"} == set(table)
     assert records.read(paths[0]) == old, "the record itself is left alone"
     assert experiments.accept(paths[0], old, new) == paths
@@ -315,6 +317,7 @@ from accelerate import debug_launcher
 
 from companion import experiments, records, training
 from companion.datasets.digits import Digits
+from companion.files import scratch
 from companion.models import ram
 
 OUT = sys.argv[1]

@@ -34,7 +34,7 @@ from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
 from companion.code import PACKAGE, closure
-from companion.files import fingerprint, scratch, write_whole
+from companion.files import clear, fingerprint, scratch, write_whole
 from companion.formats import simulated
 from companion.formats.simulated import MANIFEST, TRUTH, UNFINISHED
 from companion.simulator import actions, body, scene
@@ -300,6 +300,8 @@ def simulate(out: str | Path, release: Release, processes: int | None = None) ->
         raise ValueError(f"{out / 'ntu'} holds other files; choose another folder")
     if stands and stands[-1].get("key") != asked["key"]:
         raise ValueError(f"{out} holds a release of other parameters or code; choose another folder")
+    for folder in (out / "ntu").glob("**/"):
+        clear(folder)
     if manifest.is_file():
         return out
     write_whole(unfinished, json.dumps(asked))
