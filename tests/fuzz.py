@@ -221,7 +221,8 @@ def texts(folder: Path) -> Iterator[tuple[str, Case]]:
     yield "sbu", case(path, sbu.parse)
     path = folder / "a01_s01_e01_skeleton.txt"
     frames = [
-        "40\n" + "".join("%.4f %.4f %.4f 1\n" % tuple(x) for x in rng.random((40, 3))) for _ in range(5)
+        "40\n" + "".join(f"{x[0]:.4f} {x[1]:.4f} {x[2]:.4f} 1\n" for x in rng.random((40, 3)))
+        for _ in range(5)
     ]
     path.write_text("5 20\n" + "".join(frames))
     yield "msr_daily", case(path, msr_daily.parse)

@@ -21,8 +21,10 @@ from companion.files import DamagedFile, read_json
 
 MANIFEST, UNFINISHED, TRUTH = "simulated.json", "unfinished.json", "truth"
 PARAMETERS = {
-    **{"groups": list, "left_handed": int | float},
-    **dict.fromkeys(("subjects", "cameras", "repetitions", "setups", "frames", "height", "seed"), int),
+    **{"groups": list},
+    **dict.fromkeys(("subjects", "cameras", "repetitions", "setups"), int),
+    **{"left_handed": int | float},
+    **dict.fromkeys(("frames", "height", "seed"), int),
 }  # of a release
 ABOUT = {"key": str, "fingerprint": str, "release": dict, "actions": dict, "groups": dict}
 TOLD = {"action": str, "group": str, "setup": int, "joints": list, "frames": list}  # of a clip
