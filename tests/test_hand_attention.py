@@ -197,3 +197,46 @@ def test_classes_by_distance():
     nan = torch.nan
     torch.testing.assert_close(got["within_near_to_100"], torch.tensor([100, nan, nan, nan]), equal_nan=True)
     torch.testing.assert_close(got["within_near_to_200"], torch.tensor([nan, 100, 0, nan]), equal_nan=True)
+
+
+def test_a_whole_picture_is_read_wherever_things_are():
+    """A thing that is moved by whole cells of the last map, away from the border, gives the same scores."""
+    torch.manual_seed(0)
+    model = hand_attention.Whole(5, scale=1.0).eval()
+    pictures = torch.full((2, 1, 1, 3, 96, 128), 90, dtype=torch.uint8)
+    thing = torch.randint(0, 255, (3, 12, 9), dtype=torch.uint8)
+    pictures[0, 0, 0, :, 32:44, 40:49] = thing
+    pictures[1, 0, 0, :, 48:60, 64:73] = thing
+    one, other = model(torch.zeros(2, 1, 1, 25, 3), pictures).logits
+    torch.testing.assert_close(one, other)
+    pictures[1, 0, 0, :, 48:60, 64:73] = 90
+    assert not torch.allclose(one, model(torch.zeros(2, 1, 1, 25, 3), pictures).logits[1])
+
+
+def test_few_pictures_at_once_are_all_of_them():
+    model, pictures = hand_attention.Whole(3, 1.8).eval(), torch.randint(1, 255, (300, 1, 3, 32, 48))
+    want = model.glimpse(pictures[:, 0].float() / 127.5 - 1)
+    torch.testing.assert_close(model.see(pictures.to(torch.uint8))[:, 0], want)
+
+
+Pairs = namedtuple("Pairs", "poses hands label")
+
+
+def test_two_things_are_read_together():
+    """Of nine pairs of things each class has three, so that no sum of a score a thing tells the classes."""
+    one, other = torch.arange(9) // 3, torch.arange(9) % 3
+    label, draw = (one + other) % 3, torch.Generator().manual_seed(0)
+    things = torch.randint(1, 255, (2, 3, 3, 12, 12), generator=draw, dtype=torch.uint8)
+    crops = torch.stack([things[0, one], things[1, other]], 1)[:, None].expand(-1, 4, -1, -1, -1, -1)
+    pair = Pairs(torch.zeros(9, 4, 1, 25, 3), crops, label)
+    right = {}
+    for model in (hand_attention.Evidence(12, 3, 2), hand_attention.Crops(12, 3)):
+        torch.manual_seed(0)
+        optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+        for _ in range(150):
+            optimizer.zero_grad()
+            hand_attention.objective(model, pair).backward()
+            optimizer.step()
+        read = model.eval()(pair.poses, pair.hands).logits.argmax(1)
+        right[type(model).__name__] = int((read == label).sum())
+    assert right["Evidence"] == 9 > 6 >= right["Crops"]

@@ -19,7 +19,7 @@ small network that is first trained alone on crops (`Crops`), which the simulate
 does not say how the weights p_t of PoseConditioned are normalised ("sigmoid activation"): here hidden units
 are sigmoids, and weights sum to 1.
 
-Letters: B clips, T frames, M bodies, J joints, K = 2 M hands, S side of a crop, D what is seen of a crop,
+Letters: B clips, T frames, M bodies, J joints, K = 2 M hands, S side of a crop, H W of any picture, D what is seen of one,
 F pose features, H state, C classes.
 """
 
@@ -169,7 +169,7 @@ class Inception(nn.Module):
             [v2.Resize((299, 299)), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)]
         )
 
-    def see(self, crops: UInt8[Tensor, "*n 3 S S"]) -> Float[Tensor, "*n D"]:
+    def see(self, crops: UInt8[Tensor, "*n 3 H W"]) -> Float[Tensor, "*n D"]:
         """Of each crop."""
         return glimpses(
             lambda part: torch.cat([self.net(self.ready(some)) for some in part.split(64)]), crops
@@ -177,7 +177,7 @@ class Inception(nn.Module):
 
 
 def glimpses(
-    see: Callable, crops: UInt8[Tensor, "*n 3 S S"], which: Bool[Tensor, "*n"] | None = None
+    see: Callable, crops: UInt8[Tensor, "*n 3 H W"], which: Bool[Tensor, "*n"] | None = None
 ) -> Float[Tensor, "*n D"]:
     """What a network sees of some crops; zero of the others and of black ones, where there was no hand."""
     which = present(crops) if which is None else which
@@ -185,7 +185,7 @@ def glimpses(
     return found.new_zeros(*which.shape, found.shape[-1]).masked_scatter(which[..., None], found)
 
 
-def present(crops: UInt8[Tensor, "*n 3 S S"]) -> Bool[Tensor, "*n"]:
+def present(crops: UInt8[Tensor, "*n 3 H W"]) -> Bool[Tensor, "*n"]:
     """Which crops are not black."""
     return crops.flatten(-3).amax(-1) > 0
 
