@@ -60,6 +60,7 @@ def train(
     seed: str = "0",
     root: Annotated[Path | None, typer.Option(help="The folder that contains the dataset's folder.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the records.")] = None,
+    strict: Annotated[bool, typer.Option(help="Or leave damaged clips out, with a warning.")] = True,
 ) -> None:
     """Train and test what a chapter's presets say, and record it; `accelerate launch -m companion train ...`.
 
@@ -69,7 +70,7 @@ def train(
 
     try:
         source = source or next(iter(presets.load(chapter)["presets"].get(profile, {})), "")
-        plan = experiments.plan(chapter, source, profile, protocol, variant, fold, seed)
+        plan = experiments.plan(chapter, source, profile, protocol, variant, fold, seed, strict)
         main = training.accelerator().is_main_process
         for run in plan:
             one = experiments.run({run: plan[run]}, root, out)[run]
