@@ -4,7 +4,8 @@
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -18,10 +19,17 @@ app.add_typer(data, name="data")
 PACKAGES = "companion torch torchvision accelerate numpy pandas papermill jupyterlab snakemake".split()
 
 
-def refuse(error: Exception) -> typer.Exit:
-    """Print one sentence and end with status 1."""
-    typer.echo(f"companion: {error}", err=True)
-    return typer.Exit(1)
+@contextmanager
+def said() -> Iterator[None]:
+    """What stops a command is one sentence, and status 1, or 130 where the user did."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        typer.echo(f"companion: {error}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo("companion: stopped; what is written stays, and the same call goes on from it", err=True)
+        raise typer.Exit(130) from None
 
 
 @app.command()
@@ -61,24 +69,31 @@ def train(
     root: Annotated[Path | None, typer.Option(help="The folder that contains the dataset's folder.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the records.")] = None,
     strict: Annotated[bool, typer.Option(help="Or leave damaged clips out, with a warning.")] = True,
+    precision: Annotated[
+        str | None, typer.Option(help="f32 or bf16 instead of the preset's; needs --out.")
+    ] = None,
 ) -> None:
     """Train and test what a chapter's presets say, and record it; `accelerate launch -m companion train ...`.
 
     A record that stands is not made again.
     """
-    from companion import experiments, presets, training
+    with said():
+        from companion import experiments, presets, training
 
-    try:
         source = source or next(iter(presets.load(chapter)["presets"].get(profile, {})), "")
         plan = experiments.plan(chapter, source, profile, protocol, variant, fold, seed, strict)
+        if precision:
+            if out is None:
+                raise ValueError(
+                    "a record in another precision than its preset's must not take its place; pass --out"
+                )
+            plan = {run: params | {"precision": precision} for run, params in plan.items()}
         main = training.accelerator().is_main_process
         for run in plan:
             one = experiments.run({run: plan[run]}, root, out)[run]
             if main:
                 numbers = ", ".join(f"{name} {value:g}" for name, value in one.record["metrics"].items())
                 typer.echo(f"{run.path(out)}: {numbers}")
-    except (OSError, ValueError) as error:
-        raise refuse(error) from None
 
 
 @app.command()
@@ -90,9 +105,9 @@ def rerun(
     ] = False,
 ) -> None:
     """Train one record again, in a folder of its own, and print old beside new with the tolerance."""
-    from companion import experiments, records
+    with said():
+        from companion import experiments, records
 
-    try:
         old, new, table = experiments.rerun(record, root)
         typer.echo(table.to_string(na_rep=""))
         equal = records.same(old, new)
@@ -101,8 +116,6 @@ def rerun(
         if accept:
             for path in experiments.accept(record, old, new, root):
                 typer.echo(f"accepted {path}")
-    except (OSError, ValueError) as error:
-        raise refuse(error) from None
     if not table["within"].all():
         raise typer.Exit(1)
 
@@ -110,12 +123,10 @@ def rerun(
 @data.command()
 def check(name: str, root: Annotated[Path | None, typer.Argument()] = None) -> None:
     """Is the dataset NAME under ROOT (default: COMPANION_DATA) whole?"""
-    if name not in checks():
-        raise refuse(ValueError(f"unknown dataset {name!r}; choose one of {', '.join(checks())}"))
-    try:
+    with said():
+        if name not in checks():
+            raise ValueError(f"unknown dataset {name!r}; choose one of {', '.join(checks())}")
         found = checks()[name](root)
-    except (OSError, ValueError) as error:
-        raise refuse(error) from None
     typer.echo(f"{name}: {found}")
     if not found.startswith("complete"):
         raise typer.Exit(1)
@@ -125,11 +136,12 @@ def check(name: str, root: Annotated[Path | None, typer.Argument()] = None) -> N
 def simulate(
     out: Path,
     groups: Annotated[
-        str, typer.Option(help="Of actions, with commas: motion,chest,face,context,pair.")
+        str, typer.Option(help="Of actions, with commas: motion,chest,face,context,two,pair.")
     ] = "",
     subjects: Annotated[int, typer.Option(help="People, at most 40.")] = 16,
     cameras: Annotated[int, typer.Option(help="1 to 3, at once.")] = 3,
     repetitions: Annotated[int, typer.Option(help="Of each action by each person.")] = 1,
+    setups: Annotated[int, typer.Option(help="Rooms, at most 17.")] = 10,
     left_handed: Annotated[float, typer.Option(help="Share of the people.")] = 0.2,
     frames: Annotated[int, typer.Option(help="Of a clip at least, ten a second.")] = 24,
     height: Annotated[int, typer.Option(help="Of the videos, 16:9; 0: skeletons only.")] = 90,
@@ -137,17 +149,15 @@ def simulate(
     processes: Annotated[int | None, typer.Option(help="Default: one a core.")] = None,
 ) -> None:
     """Write a simulated release of NTU RGB+D into OUT/ntu; a call that was interrupted goes on."""
-    from companion.simulator.release import Release, simulate
+    with said():
+        from companion.simulator.release import Release, simulate
 
-    try:
         chosen = {"groups": tuple(groups.split(","))} if groups else {}
         release = Release(
-            subjects=subjects, cameras=cameras, repetitions=repetitions, left_handed=left_handed,
-            frames=frames, height=height, seed=seed, **chosen,
+            subjects=subjects, cameras=cameras, repetitions=repetitions, setups=setups,
+            left_handed=left_handed, frames=frames, height=height, seed=seed, **chosen,
         )  # fmt: skip
         simulate(out, release, processes)
-    except (OSError, ValueError) as error:
-        raise refuse(error) from None
     clips = len(release.performances()) * cameras
     typer.echo(f"{clips} clips in {out / 'ntu'}; use it with -p source simulated -p root {out}")
 
@@ -198,9 +208,9 @@ def tables(
     ] = False,
 ) -> None:
     """List the records that are old, and why; build results/tables and the tables of the README."""
-    from companion.files import checkout, scratch, write_whole
+    with said():
+        from companion.files import checkout, scratch, write_whole
 
-    try:
         home = checkout()
         from companion import tables as rooms
 
@@ -214,8 +224,6 @@ def tables(
         write_whole(page, rooms.readme(page.read_text(encoding="utf-8")))
         for path in rooms.write():
             typer.echo(path.relative_to(home))
-    except (OSError, ValueError) as error:
-        raise refuse(error) from None
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from companion.files import fingerprint
 
 PACKAGE = Path(__file__).resolve().parent
 PLUMBING = frozenset(  # where numbers are kept and asked for, not what they are
-    f"companion.{room}" for room in ("code", "datasets.cache", "files", "ops.compiled", "presets", "records")
+    f"companion.{room}"
+    for room in "code datasets.cache files formats.simulated ops.compiled presets records".split()
 )
 
 

@@ -99,12 +99,11 @@ def write_whole(path: str | Path, content: str | bytes | Iterable[bytes], sync: 
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
     pieces = [data] if isinstance(data, bytes) else data
-    begun = None
+    begun = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         clear(path.parent.absolute())
-        begun, handle = begin(path)
-        with open(handle, "wb") as file:
+        with open(begin(begun), "wb") as file:
             file.writelines(pieces)
             file.flush()
             if sync:
@@ -113,20 +112,19 @@ def write_whole(path: str | Path, content: str | bytes | Iterable[bytes], sync: 
     except OSError as error:
         raise type(error)(f"cannot write {path}: {error.strerror or error}; choose another folder") from None
     finally:
-        if begun:
-            begun.unlink(missing_ok=True)
+        with suppress(OSError):
+            begun.unlink()
     return path
 
 
-def begin(path: Path) -> tuple[Path, int]:
-    """A new file beside `path`, locked while it is open: one that is not locked has no writer."""
+def begin(path: Path) -> int:
+    """A new file, locked while it is open: one that is not locked has no writer."""
     while True:
-        begun = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
-        handle = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         with suppress(OSError):  # a file system without locks: nobody clears there
             fcntl.flock(handle, fcntl.LOCK_EX)
-        if begun.exists():  # else it was cleared before it was locked
-            return begun, handle
+        if path.exists():  # else it was cleared before it was locked
+            return handle
         os.close(handle)
 
 

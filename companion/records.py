@@ -360,5 +360,5 @@ def check_out(run: Run, out: str | Path | None) -> None:
         tempfile.TemporaryFile(dir=folder).close()  # os.access lets root pass
     except OSError as error:
         raise PermissionError(
-            f"out cannot be written: {folder}: {error.strerror}; choose another out"
+            f"out cannot be written: {folder}: {error.strerror}; choose another out, or set COMPANION_OUT"
         ) from None

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from companion import experiments, presets, records, training
 from companion.__main__ import app
 from companion.datasets.digits import Digits
-from companion.files import DamagedFile
+from companion.files import DamagedFile, scratch
 from companion.models import ram
 from companion.simulator import release
 from companion.simulator.release import Release
@@ -268,6 +268,7 @@ def test_a_rerun_is_compared_and_may_be_accepted(out, monkeypatch):
         path.write_text(json.dumps(record))
     old, new, table = experiments.rerun(paths[0])
     assert records.same(old, new) and table["within"].all()
+    assert not list((scratch() / "rerun").iterdir()), "what it has trained would stand in the way of another"
     assert {"old", "new", "tolerance", "within"} == set(table)
     assert records.read(paths[0]) == old, "the record itself is left alone"
     assert experiments.accept(paths[0], old, new) == paths
@@ -358,6 +359,7 @@ from accelerate import debug_launcher
 
 from companion import experiments, records, training
 from companion.datasets.digits import Digits
+from companion.files import scratch
 from companion.models import ram
 
 OUT = sys.argv[1]
@@ -445,3 +447,19 @@ def test_another_release_does_not_take_the_place_of_committed_records(out, tmp_p
     with pytest.raises(ValueError, match="root holds another release than the preset of lstm; pass out"):
         experiments.run(plan, small)
     assert not (tmp_path / "results").exists()
+
+
+def test_another_precision_is_trained_apart(monkeypatch, tmp_path):
+    asked = []
+
+    def run(plan, root, out):
+        asked.append((*plan.values(), out))
+        raise ValueError("stop")
+
+    monkeypatch.setattr(experiments, "run", run)
+    words = ["train", "hard_attention", "--source", "digits", "--protocol", "centred-28"]
+    said = CliRunner().invoke(app, [*words, "--precision", "bf16"]).output
+    assert "must not take its place; pass --out" in " ".join(said.split()) and not asked
+    CliRunner().invoke(app, [*words, "--precision", "bf16", "--out", str(tmp_path)])
+    ((params, out),) = asked
+    assert params["precision"] == "bf16" and params["fit"] and out == tmp_path

@@ -7,7 +7,7 @@ from short_cuts import ALONE, SHORT_CUTS, battery, clips, readers, told
 from companion.simulator import actions, release
 from companion.simulator.release import Release
 
-SMALL = Release(subjects=24, cameras=2, repetitions=2, left_handed=0.5, frames=10, height=36)
+SMALL = Release(subjects=40, cameras=2, left_handed=0.5, frames=8, height=36)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from companion import files
 from companion.simulator import release
 from companion.simulator.release import Release
 
@@ -93,8 +94,53 @@ def test_however_it_ends_no_worker_is_left(tmp_path, way):
     assert len(started(process, tmp_path)) == 2
     process.send_signal(way)
     process.wait()
-    process.stderr.close()
     assert ended(tmp_path)
+    said = process.communicate()[1]
+    assert said == "" or way == signal.SIGINT, "which Python tells of the script, not of its workers"
+    assert not list(tmp_path.rglob(f".*{files.UNFINISHED}"))
+
+
+@needs_proc
+def test_a_worker_that_still_imports_ends_as_well(tmp_path):
+    process = subprocess.Popen(
+        script(tmp_path, LARGE), stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment(tmp_path)
+    )
+    while not workers(tmp_path):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert ended(tmp_path) and process.communicate()[1] == ""
+
+
+def test_a_worker_that_nobody_reads_ends_without_a_word(tmp_path):
+    words = [str(tmp_path), json.dumps(asdict(SMALL)), "0", "1"]
+    call = [sys.executable, "-m", "companion.simulator.worker", *words]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(call, **pipes, env=environment(tmp_path)) as worker:
+        worker.stdout.close()
+        assert (worker.stderr.read(), worker.wait()) == (b"", 130)
+
+
+def test_ctrl_c_is_one_sentence(tmp_path):
+    words = ["data", "simulate", str(tmp_path / "made"), "--subjects", "40", "--height", "0"]
+    call = [sys.executable, "-m", "companion", *words, "--processes", "2"]
+    process = subprocess.Popen(call, stderr=subprocess.PIPE, text=True, env=environment(tmp_path))
+    started(process, tmp_path)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate()[1] == (
+        "companion: stopped; what is written stays, and the same call goes on from it\n"
+    )
+    assert process.returncode == 130 and not workers(tmp_path)
+
+
+def test_a_finished_release_is_cleared_of_what_a_killed_process_had_begun(tmp_path):
+    made = release.simulate(tmp_path, SMALL, processes=1)
+    left = made / f"ntu/nturgb+d_skeletons/.a.skeleton.0{files.UNFINISHED}"
+    left.touch()
+    files.clear.cache_clear()  # as in another process
+    release.simulate(tmp_path, SMALL)
+    assert not left.exists()
 
 
 @needs_proc

@@ -4,12 +4,14 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from unittest import mock
 
+import locked
 import nbformat
 import psutil
 import pytest
@@ -22,7 +24,6 @@ HOUSE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(HOUSE / "workflow"))
 import book as batch  # noqa: E402
 import outcome  # noqa: E402
-import plan  # noqa: E402
 from plan import Job, jobs  # noqa: E402
 
 CONFIG = """
@@ -76,9 +77,9 @@ def house(tmp_path):
 
 def book(house: Path, *words: str) -> subprocess.Popen:
     """Start the batch as `make book` does."""
-    env = {name: value for name, value in os.environ.items() if name != "COMPANION_OUT"} | {
-        "PYTHONPATH": str(house)
-    }
+    own = ("COMPANION_OUT", "NUMBA_CACHE_DIR")
+    env = {name: value for name, value in os.environ.items() if name not in own}
+    env |= {"PYTHONPATH": str(house)}
     command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "workflow/book.py", *words]
     return subprocess.Popen(
         command, cwd=house, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -103,17 +104,23 @@ def test_a_failure_stays_readable_and_only_what_changed_runs_again(house):
     assert "1 ran, 1 failed" in call()
 
 
+def started(process: subprocess.Popen, log: Path) -> list[psutil.Process]:
+    """What the batch has started, once its notebook waits."""
+    start, deadline = time.time(), time.monotonic() + 60
+    while not (outcome.fresh(log, start) and '"2"' in log.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert any("ipykernel_launcher" in " ".join(process.cmdline()) for process in family)
+    return family
+
+
 def test_a_killed_batch_leaves_no_process_and_the_next_call_goes_on(house):
     (house / "notebooks/02_bad.ipynb").unlink()
     (house / "workflow/config.yaml").write_text(CONFIG.replace("  02_bad: {quick: {sources: [none]}}\n", ""))
     (house / "wait").touch()
     first = book(house)
     log = house / "results/quick/notebooks/01_good-digits-quick-seed0.ipynb"
-    deadline = time.monotonic() + 60
-    while '"2"' not in (log.read_text() if log.exists() else "") and time.monotonic() < deadline:
-        time.sleep(0.1)
-    family = psutil.Process(first.pid).children(recursive=True)
-    assert any("ipykernel_launcher" in " ".join(process.cmdline()) for process in family)
+    family = started(first, log)
     second = book(house)
     sentence = second.communicate()[0]
     assert second.returncode == 1
@@ -126,10 +133,29 @@ def test_a_killed_batch_leaves_no_process_and_the_next_call_goes_on(house):
     assert psutil.wait_procs(family, timeout=20)[1] == []
     assert nbformat.read(log, as_version=4).cells[2].outputs[0].data["text/plain"] == "2"
     assert not list((house / "results/quick").rglob("*seed0.json"))
+    interrupted = book(house)
+    family = started(interrupted, log)
+    interrupted.send_signal(signal.SIGINT)
+    said = interrupted.communicate()[0]
+    assert said.endswith("runs\n\nstopped: what is written stays, and the next call goes on.\n")
+    assert interrupted.returncode == 130
+    assert psutil.wait_procs(family, timeout=20)[1] == []
     (house / "wait").unlink()
     third = book(house)
     assert "1 ran" in third.communicate()[0]
     assert third.returncode == 0
+
+
+def test_in_a_tree_that_cannot_be_written_all_lies_where_companion_out_says(house, tmp_path_factory):
+    """And without a home."""
+    out, words = tmp_path_factory.mktemp("out"), [sys.executable, "workflow/book.py"]
+    done = locked.run(house, *words, PYTHONPATH=str(house), COMPANION_OUT=str(out))
+    assert "1 ran, 1 failed" in done.stdout, done.stderr
+    assert f"{out}/notebooks/02_bad-none-quick-seed0.ipynb shows where" in done.stdout
+    assert f"Your executed notebooks are in {out}/notebooks." in done.stdout
+    assert (out / "runs/01_good/digits/quick/centred/hard-fold0-seed0.json").exists()
+    done = locked.run(house, *words, PYTHONPATH=str(house))
+    assert re.fullmatch(r"cannot write \S+/.lock: .+; set COMPANION_OUT to another folder\.\n", done.stderr)
 
 
 def test_a_remote_job_knows_its_rule_alone(house, monkeypatch):
@@ -140,19 +166,19 @@ def test_a_remote_job_knows_its_rule_alone(house, monkeypatch):
     (key,) = Job("01_good", "digits", "quick", seed=0).releases()
     words = f"--target-jobs notebook:name={name} --allowed-rules notebook --mode remote --dry-run --force"
     call = f"-m snakemake --snakefile workflow/Snakefile --cores 1 --nolock --config profile=quick {words}"
-    stamp = house / "results/quick/stamps/releases" / key
+    stamp = house / "out/stamps/releases" / key
     stamp.parent.mkdir(parents=True)
     stamp.touch()
-    env = os.environ | {"PYTHONPATH": str(house)}
+    env = os.environ | {"PYTHONPATH": str(house), "COMPANION_OUT": "out"}
     done = subprocess.run([sys.executable, *call.split()], cwd=house, env=env, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
-    assert f"output: results/quick/stamps/notebooks/{name}" in done.stdout + done.stderr
+    assert f"output: stamps/notebooks/{name}" in done.stdout + done.stderr
 
 
 GUARD = """
-import book, time
+import book, pathlib, time
 held = book.lock()
-guarded = book.guard("companion-a", held)
+guarded = book.guard("companion-a", held, pathlib.Path("temporary"), on_slurm=True)
 print("held", flush=True)
 time.sleep(60)
 """
@@ -169,6 +195,8 @@ def test_slurm_jobs_of_a_killed_batch_are_cancelled_before_the_lock_is_free(hous
         (house / name).chmod(0o755)
     (house / "jobs").write_text("companion-a_1f 17\ncompanion-b_1f 18\ncompanion-a_1f 19\n")
     env = os.environ | {"PYTHONPATH": f"{house}:{house}/workflow", "PATH": f"{house}:{os.environ['PATH']}"}
+    env |= {"COMPANION_OUT": "results/quick"}
+    (house / "temporary").mkdir()
     process = subprocess.Popen(
         [sys.executable, "-c", GUARD], cwd=house, env=env, text=True, stdout=subprocess.PIPE
     )
@@ -181,6 +209,7 @@ def test_slurm_jobs_of_a_killed_batch_are_cancelled_before_the_lock_is_free(hous
     finally:
         (house / "jobs").unlink()  # lets the guard end, whatever it does
     assert (house / "cancelled").read_text() == "17 19\n17 19\n"
+    assert not (house / "temporary").exists()
 
 
 def test_make_hands_root_on_as_it_was_typed(tmp_path):
@@ -243,11 +272,11 @@ REFUSED = """Building DAG of jobs...
 Error in rule notebook:
     message: SLURM sbatch failed. The error message was 'sbatch: error: Memory can not be satisfied
 sbatch: error: Batch job submission failed: Requested node configuration is not available'.
-    log: results/quick/notebooks/{name}.ipynb, results/quick/notebooks/{name}.log
+    log: notebooks/{name}.ipynb, notebooks/{name}.log
 [Thu Nov 26 03:40:28 2026]
 Error in rule notebook:
     message: SLURM-job '9' failed, SLURM status is: 'NODE_FAIL'.
-    log: results/quick/notebooks/other.ipynb, results/quick/notebooks/other.log
+    log: notebooks/other.ipynb, notebooks/other.log
 [Thu Nov 26 03:40:29 2026]
 Cleaning up SLURM log files older than 10 day(s).
 """
@@ -255,7 +284,7 @@ Cleaning up SLURM log files older than 10 day(s).
 
 def test_the_summary_finds_the_reason_of_a_job_that_never_reached_papermill(tmp_path, monkeypatch):
     """The layout is that of the SLURM plugin; of a failed job snakemake leaves an empty log of its own."""
-    monkeypatch.setattr(plan, "ROOT", tmp_path)
+    monkeypatch.setenv("COMPANION_OUT", str(tmp_path))
     monkeypatch.setattr(outcome, "ROOT", tmp_path)
     job = Job("03_reads", "none", "quick", seed=0)
     own, start = job.log.with_suffix(".log"), time.time() - 10
@@ -303,14 +332,13 @@ def test_a_job_that_waits_for_a_failed_release_says_so(tmp_path, monkeypatch):
     (tmp_path / "good.yaml").write_text(RELEASE)
     (tmp_path / "good.py").write_text("")
     monkeypatch.setattr(presets, "FOLDER", tmp_path)
-    monkeypatch.setattr(plan, "ROOT", tmp_path)
-    monkeypatch.setattr(outcome, "ROOT", tmp_path)
+    monkeypatch.setenv("COMPANION_OUT", str(tmp_path / "out"))
     job = Job("01_good", "digits", "quick", seed=0)
     (key,) = job.releases()
-    log = tmp_path / f"results/quick/notebooks/release-{key}.log"
+    log = tmp_path / f"out/notebooks/release-{key}.log"
     log.parent.mkdir(parents=True)
     log.write_text("Traceback (most recent call last):\nOSError: no space\n")
-    sentence = f"its simulated release: OSError: no space\n    {log.relative_to(tmp_path)} shows where"
+    sentence = f"its simulated release: OSError: no space\n    {log} shows where"
     assert outcome.outcome(job, 0) == ("not started", sentence)
 
 
@@ -325,7 +353,7 @@ def test_unknown_words_are_refused(house):
 
 
 def test_a_batch_ends_though_snakemake_does_not_exit(monkeypatch, capsys):
-    for name in ("lock", "find_data", "snakemake", "jobs"):
+    for name in ("lock", "guard", "surround", "find_data", "snakemake", "jobs"):
         monkeypatch.setattr(batch, name, mock.MagicMock())
     monkeypatch.setattr(batch.subprocess, "run", lambda *words, **options: mock.Mock(returncode=0))
     assert batch.main("quick", "local") == 0

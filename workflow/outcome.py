@@ -5,7 +5,14 @@ from pathlib import Path
 
 from plan import ROOT, Job
 
+from companion.files import scratch
+
 SAID = re.compile(r"(?:error|exception|message): (?!None$)\S", re.IGNORECASE)
+
+
+def shown(path: Path) -> Path:
+    """From the repository, where it lies there."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
 def fresh(path: Path, start: float) -> bool:
@@ -14,7 +21,7 @@ def fresh(path: Path, start: float) -> bool:
 
 def others(rule: str, name: str, log: Path, start: float) -> list[tuple[Path, str]]:
     """What was written about a job since `start` beside its own log: SLURM's log of it, then snakemake's."""
-    folder = ROOT / ".snakemake"
+    folder = scratch() / ".snakemake"
     slurm, snakemake = (
         sorted((path for path in paths if fresh(path, start)), key=lambda path: -path.stat().st_mtime)
         for paths in ((folder / f"slurm_logs/rule_{rule}/{name}").glob("*.log"), folder.glob("log/*.log"))
@@ -50,13 +57,11 @@ def outcome(job: Job, start: float) -> tuple[str, str]:
     if fresh(job.stamp, start):
         return "ran", ""
     if found := failure("notebook", job.name, job.log.with_suffix(".log"), start):
-        return "failed", f"{found[0]}\n    {found[1].relative_to(ROOT)} shows where"
+        return "failed", f"{found[0]}\n    {shown(found[1])} shows where"
     if job.stamp.exists() if job.profile == "quick" else job.stands():
         return "up to date", ""
     for key in job.releases():
         found = failure("release", key, logs / f"release-{key}.log", start)
         if found and not (stamps / "releases" / key).exists():
-            return "not started", (
-                f"its simulated release: {found[0]}\n    {found[1].relative_to(ROOT)} shows where"
-            )
+            return "not started", (f"its simulated release: {found[0]}\n    {shown(found[1])} shows where")
     return "not started", ""

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from companion import experiments, presets, records
-from companion.files import fingerprint
+from companion.files import fingerprint, scratch
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,11 +33,11 @@ class Job:
     @property
     def log(self) -> Path:
         """The executed notebook; beside it, ending in `.log`, what papermill said."""
-        return ROOT / "results/quick/notebooks" / f"{self.name}.ipynb"
+        return scratch() / "notebooks" / f"{self.name}.ipynb"
 
     @property
     def stamp(self) -> Path:
-        return ROOT / "results/quick/stamps/notebooks" / self.name
+        return scratch() / "stamps/notebooks" / self.name
 
     def plan(self) -> dict[records.Run, dict]:
         """The runs that are to be recorded, with their params; none for a notebook that trains nothing."""
@@ -64,7 +64,7 @@ class Job:
             return []
         package = ("companion/**/*.py", "companion/experiments/*.yaml")
         globs = (f"notebooks/{self.notebook}.ipynb", *package, *self.reads)
-        return sorted(str(path.relative_to(ROOT)) for glob in globs for path in ROOT.glob(glob))
+        return sorted(str(path) for glob in globs for path in ROOT.glob(glob))
 
     def stands(self) -> bool:
         """True if a `full` or `paper` job has nothing to do: all its records are there, and stand."""

@@ -293,7 +293,7 @@ def crops_of(
         return str(error)
     scale = ntu.SIZE[0] / pictures.shape[1]
     if at == "picture":
-        return pictures.permute(0, 3, 1, 2)[:, None], torch.zeros(len(pictures), 1, 2)
+        return pictures.permute(0, 3, 1, 2)[:, None], torch.full((len(pictures), 1, 2), torch.inf)
     if at == "hands":
         centres, seen = (
             torch.from_numpy(array[::every, :, HANDS]).flatten(1, 2) for array in (places / scale, given)

@@ -19,7 +19,7 @@ import pandas as pd
 from accelerate.utils import broadcast_object_list
 
 from companion import code, presets, records, training
-from companion.files import DamagedFile, scratch
+from companion.files import DamagedFile, fingerprint, scratch
 from companion.presets import plan
 from companion.records import Run
 from companion.training import Experiment
@@ -195,16 +195,16 @@ def rerun(path: str | Path, root: str | Path | None = None) -> tuple[dict, dict,
         experiment = prepare(this, params, root)
     except ValueError as error:
         raise ValueError(f"{path} cannot be made again: {error}") from None
-    folder = scratch() / "rerun"
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = scratch() / "rerun" / fingerprint(str(Path(path).resolve()).encode())
     threads = torch.get_num_threads()
     torch.set_num_threads(provenance.get("threads", threads))
-    apart = records.WEIGHTS.set("rerun/weights")
+    apart = records.WEIGHTS.set(str(folder / "weights"))
     try:
         new = measure(this, experiment, folder / "runs").record
     finally:
         torch.set_num_threads(threads)
         records.WEIGHTS.reset(apart)
+    shutil.rmtree(folder, ignore_errors=True)  # only a rerun that was interrupted goes on
     rows = {
         name: {
             "old": old["metrics"].get(name),

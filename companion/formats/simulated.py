@@ -80,7 +80,7 @@ def truth(skeleton: Path, frames: int) -> dict[str, Any]:
     wanted = [(about, shapes)]
     for thing in about.get("evidence", ()):
         fields(path, {"thing": str}, thing)
-        wanted.append((thing, {"box": (frames, 4), "visible": (frames,)}))
+        wanted.append((thing, {"box": (frames, 4), "visible": (frames,)}))  # pyright: ignore[reportArgumentType]
     for told, shapes in wanted:
         for name, shape in shapes.items():
             if not numbers(told.get(name), shape):

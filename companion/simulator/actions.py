@@ -14,6 +14,7 @@ them apart. All of a group's things are in each of its scenes.
 Letters: T frames, M bodies, J = 25 joints.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -170,9 +171,17 @@ def interval(person: Person, T: int, rng: np.random.Generator) -> tuple[int, int
     return first, first + length
 
 
-def perform(action: Action, people: tuple[Person, Person], T: int, rng: np.random.Generator) -> Performance:
-    """One performance; only two and pair need the second person."""
-    how = {"motion": move, "chest": hold, "face": hold, "context": point, "two": together, "pair": meet}
+def perform(
+    action: Action, people: tuple[Person, Person], T: int, rng: np.random.Generator, turn: int = 0
+) -> Performance:
+    """One performance; only two and pair need the second person.
+
+    Args:
+        turn: a number that counts on in each setup.
+    """
+    if action.group == "two":
+        return together(action, people, T, rng, turn)
+    how = {"motion": move, "chest": hold, "face": hold, "context": point, "pair": meet}
     return how[action.group](action, people, T, rng)
 
 
@@ -265,18 +274,21 @@ def leaning(back, around) -> Float[np.ndarray, "*t 3 3"]:
 
 def point(action: Action, people: tuple[Person, Person], T: int, rng: np.random.Generator) -> Performance:
     """Point at one of three things, each on a stand of its own."""
-    frames = interval(people[0], T, rng)
-    return pointed(action.thing, AROUND, people[0], frames, T, rng)
+    frames, paints = interval(people[0], T, rng), [paint(rng) for _ in range(3)]
+    return pointed(action.thing, AROUND, paints, people[0], frames, T, rng)
 
 
 # Where three things are, to the left and up, and how they are turned to be seen by all cameras; in degrees.
 AROUND = ((75, 3, -18), (-75, 3, 18), (0, -40, 0))
 ASIDE = ((55, 3, -15), (-40, -8, 0), (20, -42, -9))  # with somebody else to the right
 
+PAINTS = (((90, 25, 25), (240, 225, 190)), ((200, 190, 235), (30, 40, 95)), ((25, 70, 35), (245, 200, 205)))
+
 
 def pointed(
     kind: str,
     directions: tuple[tuple[int, int, int], ...],
+    paints: Sequence,
     person: Person,
     frames: tuple[int, int],
     T: int,
@@ -296,7 +308,6 @@ def pointed(
     beyond = rng.uniform(0.38, 0.55, 3)  # outside crops of the hand, seen from any camera
     spots = middle + (length + beyond)[:, None] * away
     order = rng.permutation(3)  # the first one is pointed at, the others hold the others
-    paints = [paint(rng) for _ in range(3)]
     # cross-body the trunk turns, so that the hand comes as near
     target = spots[order[0]] - beyond[order[0]] * away[order[0]]
     twist = np.zeros((T, len(TREE), 3))
@@ -305,22 +316,25 @@ def pointed(
     poses = body.reach(poses, side, np.broadcast_to(target, (T, 3)), weight)
     kinds = [kind, *(other for other in CONTEXT if other != kind)]
     placed = [
-        Placed(name, colours, spots[n] - [0, 0.14, 0], leaning(0, yaw[n]), stand=True)
-        for name, n, colours in zip(kinds, order, paints, strict=True)
+        Placed(name, np.array(paints[n]), spots[n] - [0, 0.14, 0], leaning(0, yaw[n]), stand=True)
+        for name, n in zip(kinds, order, strict=True)
     ]
     return Performance(poses[:, None], frames, arm(side)[None], (placed[0],), tuple(placed[1:]))
 
 
-def together(action: Action, people: tuple[Person, Person], T: int, rng: np.random.Generator) -> Performance:
+def together(
+    action: Action, people: tuple[Person, Person], T: int, rng: np.random.Generator, turn: int
+) -> Performance:
     """One holds a thing, the other points at one; how many kinds further it is, in a ring, is the class.
 
-    So each thing by itself is equally often in each class.
+    So each thing by itself is equally often in each class. The held thing is that of the turn, so that each
+    is equally often in each setup; and what stands around has the same colours everywhere, so that it is not
+    known again: who knows the scene knows the held thing.
     """
-    frames = interval(people[0], T, rng)
-    one = int(rng.integers(3))
+    frames, one = interval(people[0], T, rng), turn % 3
     step = [other.number for other in ACTIONS if other.group == action.group].index(action.number)
     taken = held(CHEST[one], CHEST, True, people[0], frames, T, rng)
-    shown = pointed(CONTEXT[(one + step) % 3], ASIDE, people[1], frames, T, rng)
+    shown = pointed(CONTEXT[(one + step) % 3], ASIDE, PAINTS, people[1], frames, T, rng)
     right, left = rng.uniform(0.75, 0.85), rng.uniform(0.35, 0.45)
     taken, shown = shifted(taken, -right), shifted(shown, left)
     return Performance(

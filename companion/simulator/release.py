@@ -34,7 +34,7 @@ from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
 from companion.code import PACKAGE, closure
-from companion.files import fingerprint, scratch, write_whole
+from companion.files import clear, fingerprint, scratch, write_whole
 from companion.formats import simulated
 from companion.formats.simulated import MANIFEST, TRUTH, UNFINISHED
 from companion.simulator import actions, body, scene
@@ -136,14 +136,15 @@ def draw(release: Release, number: int) -> Drawn:
     people = tuple(
         body.person(np.random.default_rng([*seed[:2], who]), release.left_handed) for who in range(2)
     )
-    setup = 1 + int(np.random.default_rng([*seed, 7]).integers(release.setups))
+    dealt = np.random.default_rng([release.seed, 7]).permutation(release.subjects * release.repetitions)
+    turn, setup = divmod(int(dealt[(subject - 1) * release.repetitions + repetition - 1]), release.setups)
     rng = np.random.default_rng([*seed, actions.GROUPS.index(action.group), 9])  # whichever action it is
     T = int(rng.integers(release.frames, release.frames * 5 // 4 + 1))
     stage = scene.stage(action.group in ("two", "pair"), rng)
-    done = actions.perform(action, people, T, rng)
+    done = actions.perform(action, people, T, rng, setup + turn)
     room = scene.setup(np.random.default_rng([release.seed, setup, 8]))
     names = [
-        f"S{setup:03}C{camera + 1:03}P{subject:03}R{repetition:03}A{action.number:03}"
+        f"S{setup + 1:03}C{camera + 1:03}P{subject:03}R{repetition:03}A{action.number:03}"
         for camera in range(release.cameras)
     ]
     return Drawn(action, people, done, room, stage, (*seed, action.number), names)
@@ -299,6 +300,8 @@ def simulate(out: str | Path, release: Release, processes: int | None = None) ->
         raise ValueError(f"{out / 'ntu'} holds other files; choose another folder")
     if stands and stands[-1].get("key") != asked["key"]:
         raise ValueError(f"{out} holds a release of other parameters or code; choose another folder")
+    for folder in (out / "ntu").glob("**/"):
+        clear(folder)
     if manifest.is_file():
         return out
     write_whole(unfinished, json.dumps(asked))

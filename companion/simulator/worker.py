@@ -6,41 +6,43 @@ that ends.
 
 import json
 import os
-import signal
 import sys
 import threading
-import time
-from _thread import interrupt_main
 from pathlib import Path
+
+PATIENCE = 10  # seconds
+ended, writing = threading.Event(), threading.Lock()
 
 
 def follow() -> None:
-    """Interrupt this process, which then goes through its `finally`, at the end of its input."""
+    """End this process at the end of its input, but let a performance be written to its end."""
     os.read(0, 1)
-    while True:
-        interrupt_main()
-        time.sleep(1)
+    ended.set()
+    writing.acquire(timeout=PATIENCE)
+    os._exit(130)
 
 
 def main(out: str, text: str, number: str, of: str) -> int:
-    """Every so many-th performance of a release; 0, or 1 after one sentence."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
+    """Every so many-th performance of a release; 0, or 1 after one sentence, or 130 if nobody reads it."""
     threading.Thread(target=follow, daemon=True).start()
     from companion.simulator.release import Release, perform
 
     release = Release(**json.loads(text))
-    try:
-        for performance in range(int(number), len(release.performances()), int(of)):
-            perform(release, Path(out), performance)
-            print(flush=True)
-    except OSError as error:
-        print(error, flush=True)
-        return 1
+    for performance in range(int(number), len(release.performances()), int(of)):
+        try:
+            with writing:
+                perform(release, Path(out), performance)
+        except OSError as error:
+            os.write(1, f"{error}\n".encode())
+            return 1
+        if ended.is_set():
+            return 130
+        os.write(1, b"\n")
     return 0
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main(*sys.argv[1:]))
-    except KeyboardInterrupt:
+    except BrokenPipeError:
         sys.exit(130)
