@@ -1,4 +1,4 @@
-"""Changed files are read or refused and do no harm; `python tests/fuzz.py 1000` makes a thousand changes of each."""
+"""Changed files are read or refused and do no harm; `python tests/fuzz.py 1000` makes more of them."""
 
 import os
 import re
