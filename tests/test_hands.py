@@ -90,7 +90,7 @@ def test_how_far_what_decides_is_from_a_hand(root):
     chest, context = (
         torch.tensor([truth["group"] == name for truth in train.truth]) for name in ("chest", "context")
     )
-    assert away[chest].max() < 76 < 120 < away[context].min() and away.max() < 500
+    assert away[chest].max() < 80 < 90 < away[context].min() and away.max() < 500
     assert torch.equal(data(root, at="evidence").__getitems__(range(len(train))).away, away)
 
 

@@ -96,7 +96,7 @@ class Crops(nn.Module):
 class Whole(Crops):
     """The control of crops: pictures of any size, and the mean of what is seen at all their places.
 
-    Samples and first layers are those of `Crops`; where something is, is lost.
+    Samples and patches are those of `Crops`; where something is, is lost.
 
     Args:
         scale: samples a pixel.
@@ -106,9 +106,21 @@ class Whole(Crops):
         super().__init__(12, classes, seen, taken)
         self.glimpse = nn.Sequential(
             nn.Upsample(scale_factor=scale, mode="bilinear"),
-            *list(self.glimpse)[:4], nn.MaxPool2d(2), nn.Conv2d(64, seen, 3), nn.ReLU(),
+            nn.Conv2d(3, 32, 4, 4), nn.BatchNorm2d(32), nn.ReLU(),
+            nn.Conv2d(32, 64, 3), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(64, seen, 3), nn.BatchNorm2d(seen), nn.ReLU(),
             nn.AdaptiveAvgPool2d(1), nn.Flatten(),
         )  # fmt: skip
+
+    def see(
+        self, crops: UInt8[Tensor, "*n 3 H W"], which: Bool[Tensor, "*n"] | None = None
+    ) -> Float[Tensor, "*n D"]:
+        """Of each picture, or of some; few at once, for they are large."""
+
+        def seen(part: Tensor) -> Tensor:
+            return torch.cat([self.glimpse(some.float() / 127.5 - 1) for some in part.split(256)])
+
+        return glimpses(seen, crops, which)
 
 
 class Evidence(Crops):
