@@ -109,7 +109,7 @@ def test_of_a_release_it_is_the_key_that_is_known_before(root, tmp_path):
         ),
         (
             lambda about: json.dumps(about | {"release": {"groups": ["chest"]}}),
-            "'left_handed' is missing or wrong",
+            "' is missing or wrong",
         ),
     ],
 )
