@@ -68,6 +68,7 @@ def train(
     seed: str = "0",
     root: Annotated[Path | None, typer.Option(help="The folder that contains the dataset's folder.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the records.")] = None,
+    strict: Annotated[bool, typer.Option(help="Or leave damaged clips out, with a warning.")] = True,
     precision: Annotated[
         str | None, typer.Option(help="f32 or bf16 instead of the preset's; needs --out.")
     ] = None,
@@ -80,7 +81,7 @@ def train(
         from companion import experiments, presets, training
 
         source = source or next(iter(presets.load(chapter)["presets"].get(profile, {})), "")
-        plan = experiments.plan(chapter, source, profile, protocol, variant, fold, seed)
+        plan = experiments.plan(chapter, source, profile, protocol, variant, fold, seed, strict)
         if precision:
             if out is None:
                 raise ValueError(

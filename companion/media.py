@@ -24,7 +24,7 @@ from torch import Tensor
 from companion.files import DamagedFile
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM")  # Pillow has more, one of which runs programs
-MOST = 1 << 26  # pixels of an image, or of a video's frame: with all copies less than 1 GB
+MOST = 50_000_000  # pixels of an image: with all copies on the way less than 1 GB
 LARGEST = 1 << 30  # bytes of a video's frames that are read at once
 
 

@@ -80,7 +80,7 @@ def parse(path: Path, changed: int) -> dict:
             raise DamagedFile(f"{path}, tolerances: {name} is {value!r}; give a number from 0")
     for where, preset in protocols(f"{path}, presets", content["presets"]):
         for variant in variants(preset, where):
-            check_params(where, variant, numbers(preset, variant, where)[0], content)
+            listed(where, variant, numbers(preset, variant, where)[0], content)
     for number, claim in enumerate(content["claims"], 1):
         terms = claim.get("terms") if isinstance(claim, dict) else None
         if not isinstance(terms, list) or not terms or not all(map(is_term, terms)):
@@ -122,23 +122,28 @@ def protocols(where: str, content: object, levels: int = 3) -> Iterator[tuple[st
         yield from protocols(f"{where}.{name}", inside, levels - 1)
 
 
-def check_params(where: str, variant: str, params: dict, content: dict) -> None:
-    """Refuse params that a chapter does not know, or that lack one or are of another kind.
+def listed(where: str, variant: str, params: dict, content: dict) -> None:
+    """Refuse params that the chapter's file does not list, or see `check_params`."""
+    for key in params:
+        if key not in content["params"]:
+            known = ", ".join(content["params"])
+            raise DamagedFile(f"{where}: unknown key {key!r} of {variant}; choose one of {known}")
+    check_params(where, variant, params, content["needs"])
+
+
+def check_params(where: str, variant: str, params: dict, needs: Iterable[str]) -> None:
+    """Refuse params that lack one that is needed, or of which one is of another kind.
 
     Args:
         where: they stand.
-        content: of the chapter's file.
 
     Raises:
         DamagedFile: it names the place and the key.
     """
     for key, value in params.items():
-        if key not in content["params"]:
-            known = ", ".join(content["params"])
-            raise DamagedFile(f"{where}: unknown key {key!r} of {variant}; choose one of {known}")
         if key in OPTIONS and not (isinstance(value, dict) and texts(value)):
             raise DamagedFile(f"{where}: {key} of {variant} is {value!r}, no dict; list its options")
-    for key in content["needs"]:
+    for key in needs:
         if key not in params:
             raise DamagedFile(f"{where}: {variant} has no key {key!r}; add it there, or to the variant")
     if params.get("precision", "f32") not in ("f32", "bf16"):
@@ -163,12 +168,14 @@ def plan(
     variant: str | None = None,
     fold: int | str | None = None,
     seed: int | str = 0,
+    strict: bool = True,
 ) -> dict[Run, dict]:
     """What one call measures: each run and its params.
 
     Args:
         fold, seed: may be text, as from papermill and the command line.
         protocol, variant, fold: only these; None: all. A variant that is asked for runs with any seed.
+        strict: a damaged clip is an error; else it is left out, which the params then say.
 
     Raises:
         ValueError: no preset for this source, profile, protocol or fold; a seed that no variant has; or a
@@ -192,7 +199,9 @@ def plan(
         where = f"{file}, presets.{profile}.{source}.{name}"
         for which in [variant] if variant else variants(known[name], where):
             params, folds, seeds = numbers(known[name], which, where)
-            check_params(where, which, params, content)
+            if not strict:
+                params = params | {"data": {**params.get("data", {}), "strict": False}}
+            listed(where, which, params, content)
             if fold is not None and not 0 <= fold < folds:
                 raise ValueError(f"unknown fold {fold} of {name}; choose one of 0 to {folds - 1}")
             if variant or seeds is None or seed < seeds:
@@ -244,9 +253,7 @@ def check_options(where: str, given: object, call: Callable, *own: str) -> None:
     for name, (kind, low) in COUNTED.items():
         value = given.get(name, kind(1))
         if not between(value, low, 10**9) or not isinstance(value, kind | int):
-            raise DamagedFile(
-                f"{where}: {name} is {value!r}; give a number such as {'40' if low else '0.003'}"
-            )
+            raise DamagedFile(f"{where}: {name} is {value!r}; give a number such as 40 or 0.003")
 
 
 def variants(preset: object, where: str) -> dict:

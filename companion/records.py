@@ -273,7 +273,7 @@ def unpack(text: str) -> Float[np.ndarray, " U"]:
             raise ValueError("they are cut off")
         return np.frombuffer(content, "<f2").astype(float)
     except (TypeError, ValueError, zlib.error) as error:
-        raise ValueError(f"the scores of a record cannot be read ({error}); make it again") from None
+        raise ValueError(f"the scores of a record cannot be read ({error})") from None
 
 
 def acceptable(path: Path, record: dict, data: Mapping[str, str]) -> None:

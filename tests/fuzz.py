@@ -40,21 +40,7 @@ from companion.simulator import release
 
 SECONDS, BYTES = 10, 1 << 30
 ARENAS = -8  # of mallopt: each thread's reserves address space
-WORDS = [
-    "nan",
-    "inf",
-    "-inf",
-    "0",
-    "-1",
-    "3",
-    "1e300",
-    "1e999",
-    "0.5",
-    str(2**31),
-    str(10**19),
-    "9" * 400,
-    "",
-]
+WORDS = "nan inf -inf 0 -1 3 1e300 1e999 0.5 2147483648 10000000000000000000".split() + ["9" * 400, ""]
 VALUES = [None, True, 0, -1, 3, 0.5, 1e300, 10**19, float("nan"), "", "x", "3", [], [3], [[]], {}, {"x": 3}]
 
 
@@ -65,30 +51,30 @@ class Case(NamedTuple):
     read: Callable[[], object]
     content: bytes
     pack: Callable[[bytes], bytes] = bytes  # what the file holds when its content was changed
-    load: Callable[[bytes], Any] | None = None  # values, of which one is changed, and back
-    dump: Callable[[Any], bytes] | None = None
+    load: Callable[[bytes], Any] | None = None  # the content as values, and back
+    dump: Callable[[Any], bytes] = bytes
 
 
 def case(path: Path, read: Callable[[Path], object], *more: Any) -> Case:
+    """Of a file that is there."""
     return Case(path, lambda: read(path), path.read_bytes(), *more)
 
 
 Reader = Callable[[Path], Iterator[tuple[str, Case]]]
-JSON = bytes, json.loads, lambda value: json.dumps(value).encode()
+VALUED = json.loads, lambda value: json.dumps(value).encode()
+JSON = bytes, *VALUED
 YAML = bytes, yaml.safe_load, lambda value: yaml.safe_dump(value, sort_keys=False).encode()
 
 
 def changed(case: Case, rng: np.random.Generator) -> bytes:
     """What a file holds after one change, or a few."""
     content = bytearray(case.content)
-    if case.load and case.dump and rng.random() < 0.5:
+    if case.load and rng.random() < 0.5:
         return case.pack(case.dump(exchanged(case.load(case.content), rng)))
     for _ in range(rng.choice([1, 1, 1, 2, 5])):
         at = int(rng.integers(len(content) or 1))
         end = at + int(rng.choice([1, 4, 8, 30, len(content) // 3 + 1]))
-        kind = rng.choice(
-            ["bit", "byte", "cut", "zeros", "ones", "remove", "insert", "twice", "word", "word"]
-        )
+        kind = rng.choice("bit byte cut zeros ones remove insert twice word word".split())
         if kind == "word" and (place := word(content, at)):
             content[slice(*place)] = str(rng.choice(WORDS)).encode()
         elif kind == "bit" and content:
@@ -220,10 +206,8 @@ def texts(folder: Path) -> Iterator[tuple[str, Case]]:
     path.write_text("".join(",".join(f"{x:.6g}" for x in row) + "\n" for row in rows))
     yield "sbu", case(path, sbu.parse)
     path = folder / "a01_s01_e01_skeleton.txt"
-    frames = [
-        "40\n" + "".join(f"{x[0]:.4f} {x[1]:.4f} {x[2]:.4f} 1\n" for x in rng.random((40, 3)))
-        for _ in range(5)
-    ]
+    joints = ["".join(f"{x:.4f} " for x in row) + "1\n" for row in rng.random((200, 3))]
+    frames = ["40\n" + "".join(joints[start : start + 40]) for start in range(0, 200, 40)]
     path.write_text("5 20\n" + "".join(frames))
     yield "msr_daily", case(path, msr_daily.parse)
     path = folder / "a01_s01_e01_v01.json"
@@ -255,7 +239,7 @@ def simulated(folder: Path) -> Iterator[tuple[str, Case]]:
         name = f"cache, {kept.name.split('.')[0]}"
         yield name, Case(kept, clips, kept.read_bytes())
         said, pack = header(kept.read_bytes())
-        yield f"{name}, header", Case(kept, clips, said, pack, *JSON[1:])
+        yield f"{name}, header", Case(kept, clips, said, pack, *VALUED)
     truth, manifest = root / "ntu/truth" / f"{path.stem}.json", root / "ntu/simulated.json"
     yield "truth", Case(truth, clips, truth.read_bytes(), *JSON)
     found = lambda: (clips(), asked({"release": {}}, 0, "simulated", root))  # noqa: E731
@@ -282,7 +266,7 @@ def weights(folder: Path) -> Iterator[tuple[str, Case]]:
 
     yield "checkpoint", Case(path, resumed, path.read_bytes())
     said, pack = header(path.read_bytes())
-    yield "checkpoint, header", Case(path, resumed, said, pack, *JSON[1:])
+    yield "checkpoint, header", Case(path, resumed, said, pack, *VALUED)
     parts = folder / "parts.safetensors"
     part = dpm.Component(
         torch.rand(32, 4, 3), torch.rand(1, 32, 3, 3), torch.tensor([[1, 2]]), torch.rand(1, 4), 0.5,
@@ -295,7 +279,7 @@ def weights(folder: Path) -> Iterator[tuple[str, Case]]:
 
     yield "part model", Case(parts, found, parts.read_bytes())
     said, pack = header(parts.read_bytes())
-    yield "part model, header", Case(parts, found, said, pack, *JSON[1:])
+    yield "part model, header", Case(parts, found, said, pack, *VALUED)
 
 
 def models(folder: Path) -> Iterator[tuple[str, Case]]:

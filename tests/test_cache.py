@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors import safe_open
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 from test_clips import put
 
 from companion.datasets import cache
@@ -102,7 +102,14 @@ def test_rows_become_the_file_that_safetensors_writes(folder):
 
     cache.opened("some", "key", make)
     whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    assert [path.read_bytes() for path in kept(folder)] == [save(whole, {"word": 'said "so", ü'})]
+    (content,) = (path.read_bytes() for path in kept(folder))
+    found, rows = load(content), content[8 + int.from_bytes(content[:8], "little") :]
+    assert len(found.pop("whole")) == 12 and found.keys() == whole.keys()
+    for name, values in found.items():
+        np.testing.assert_array_equal(values, whole[name])
+    alone = save(whole)
+    assert rows[:-12] == alone[8 + int.from_bytes(alone[:8], "little") :]
+    assert safe_open(kept(folder)[0], "numpy").metadata() == {"word": 'said "so", ü'}
 
 
 def test_rows_of_another_shape_or_type_are_refused(folder):
@@ -138,6 +145,23 @@ def test_a_damaged_kept_file_is_made_anew(folder, left):
     whole = path.read_bytes()
     path.write_bytes(whole[:left])
     assert len(store(folder)[2].skeleton) == 5 and path.read_bytes() == whole
+
+
+def test_a_kept_file_whose_words_or_counts_changed_is_made_anew(folder):
+    """The numbers of a clip, of which there may be gigabytes, are not compared."""
+    store(folder)
+    [path] = kept(folder)
+    whole = path.read_bytes()
+    size = 8 + int.from_bytes(whole[:8], "little")
+    first = size + safe_open(path, "numpy").get_tensor("first").nbytes
+    for at in (whole.index(b"a01_s01"), size + 8, first - 1, len(whole) - 1):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        store(folder)
+        assert path.read_bytes() == whole
+    other = whole[:first] + bytes([whole[first] ^ 1]) + whole[first + 1 :]
+    path.write_bytes(other)
+    store(folder)
+    assert path.read_bytes() == other
 
 
 def test_a_file_that_cannot_be_read_back_is_made_twice_and_then_refused(folder, monkeypatch):

@@ -78,7 +78,12 @@ def test_the_committed_statements_are_read_and_say_their_rule(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"terms": None}, "a key is missing, unknown or malformed"),
+        ({"terms": None}, "terms are None; give [weight, variant, metric]"),
+        ({"where": 3}, "a key is missing, unknown or malformed"),
+        ({"where": {"source": "toys", "profile": "full", "protocol": 3}}, "a key is missing, unknown or"),
+        ({"threshold": "3"}, "malformed (threshold is '3')"),
+        ({"matters": float("inf")}, "is not YAML of plain values"),
+        ({"says": 3}, "malformed (says is 3)"),
         ({"where": {"source": "toys"}}, "a key is missing, unknown or malformed"),
         ({"least": 3}, "a key is missing, unknown or malformed"),
         ({"terms": [[1, "c", "accuracy"]]}, "no preset lists variant 'c'"),
@@ -87,7 +92,7 @@ def test_the_committed_statements_are_read_and_say_their_rule(monkeypatch):
 )
 def test_a_wrong_statement_is_refused_by_file_and_number(toy, change, sentence):
     toy(claims=[CLAIM, CLAIM | change])
-    with pytest.raises(ValueError, match="companion/experiments/toy.yaml, claims, number 2") as refused:
+    with pytest.raises(ValueError, match=r"toy.yaml(, claims, number 2| is not YAML)") as refused:
         claims.statements()
     assert sentence in str(refused.value)
 
@@ -141,14 +146,14 @@ def test_params_are_not_mixed(toy):
     """The preset's count; where no record has them, the most frequent ones."""
     its = pairs([5.0, 6.0, 7.0, 8.0, 9.0])
     for one in its[:6]:
-        one["params"] = {"fit": 2}
+        one["params"] = {"fit": {"n": 2}}
     left = "incomplete: 2 of 5 seeds; 6 records of other params left out"
     assert claims.test(BETTER, its)["verdict"] == left
-    toy(presets={"full": {"toys": {"whole": {"seeds": 5, "fit": 2, **SETS}}}})
+    toy(presets={"full": {"toys": {"whole": {"seeds": 5, "fit": {"n": 2}, **SETS}}}})
     assert (
         claims.test(BETTER, its)["verdict"] == "incomplete: 3 of 5 seeds; 4 records of other params left out"
     )
-    toy(presets={"full": {"toys": {"whole": {"seeds": 5, "fit": 3, **SETS}}}})
+    toy(presets={"full": {"toys": {"whole": {"seeds": 5, "fit": {"n": 3}, **SETS}}}})
     assert (
         claims.test(BETTER, its)["verdict"] == "incomplete: 3 of 5 seeds; 4 records of other params left out"
     )

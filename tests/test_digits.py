@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from companion.datasets.digits import PATCH, PROTOCOLS, SPLITS, Digits, ink_boxes
+from companion.files import DamagedFile
 from companion.formats.mnist import parse
 
 ROOT = os.environ.get("COMPANION_DATA")
@@ -122,6 +123,23 @@ def idx(path: Path, array: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     sizes = np.array([0x800 + array.ndim, *array.shape], ">i4")
     path.write_bytes(sizes.tobytes() + array.tobytes())
+
+
+@pytest.mark.parametrize(
+    "name, array, sentence",
+    [
+        (
+            "t10k-images-idx3-ubyte",
+            np.zeros((4, 14, 56), np.uint8),
+            r"holds images of \(14, 56\), not 28 x 28",
+        ),
+        ("t10k-labels-idx1-ubyte", np.array([3, 10], np.uint8), "holds a label 10, above 9"),
+    ],
+)
+def test_an_idx_file_of_other_things_is_named(tmp_path, name, array, sentence):
+    idx(tmp_path / name, array)
+    with pytest.raises(DamagedFile, match=f"{name} {sentence}; download it again"):
+        parse(tmp_path / name)
 
 
 def test_mnist_is_split_as_in_the_paper(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from companion.files import DamagedFile
 from companion.media import read_image
 from companion.models import dpm
 from companion.models.dpm import DPM, Component, detect, nms, placed, pyramid, scores
@@ -229,6 +230,36 @@ def test_our_own_files(tmp_path):
             dpm.load(path)
     with pytest.raises(FileNotFoundError, match="no file"):
         dpm.load(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"name": 3}, "name is 3; get the file again"),
+        ({"threshold": float("nan")}, "threshold is nan"),
+        ({"threshold": "high"}, "threshold is 'high'"),
+        ({"cell": 0}, "cell is 0"),
+        ({"interval": 10**19}, "interval is 10000000000000000000"),
+        ({"interval": 2.0}, "interval is 2.0"),
+        ({"extra": 1}, "extra is 1"),
+        ({"components": ()}, "has no component"),
+        ({"parts": torch.zeros(2, 32, 0, 3)}, "in component 0 do not fit"),
+        ({"anchors": torch.tensor([[0, 1001], [0, 0]])}, "anchors of component 0 are none"),
+        ({"anchors": torch.zeros(2, 2)}, "anchors of component 0 are none"),
+        ({"prior": torch.zeros(3).double()}, "a weight of component 0 is not of 32 bits"),
+        ({"prior": torch.full((3,), torch.inf)}, "holds a weight that is NaN or infinite"),
+    ],
+)
+def test_a_part_model_of_other_options_or_weights_is_named(tmp_path, change, sentence):
+    path, thing = tmp_path / "thing.safetensors", model()
+    first, second = thing.components
+    own = {key: value for key, value in change.items() if key in first._fields}
+    rest = {key: value for key, value in change.items() if key not in first._fields}
+    if own:
+        rest["components"] = (first._replace(**own), second)
+    dpm.save(path, thing._replace(**rest))
+    with pytest.raises(DamagedFile, match=f"thing.safetensors.*{sentence}"):
+        dpm.load(path)
 
 
 def test_multiply_adds_are_those_of_all_filters():

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from companion import experiments, presets, records, training
 from companion.__main__ import app
 from companion.datasets.digits import Digits
-from companion.files import scratch
+from companion.files import DamagedFile, scratch
 from companion.models import ram
 from companion.simulator import release
 from companion.simulator.release import Release
@@ -137,6 +137,48 @@ def test_each_fold_of_a_run_tests_its_own_clips(tmp_path):
         experiment = experiments.prepare(run, {"data": {}, "fit": PARAMS["fit"]}, tmp_path)
         assert experiment.test().names == [f"{name}-01-001"]
         assert len(experiment.train()) == 4
+
+
+def test_a_damaged_clip_is_refused_or_left_out_and_named(tmp_path):
+    for length, name in enumerate(("s01s02", "s02s03", "s01s03", "s02s01", "s04s02"), 1):
+        path = tmp_path / "sbu" / name / "01/001/skeleton_pos.txt"
+        path.parent.mkdir(parents=True)
+        path.write_text(sbu_text(length))
+    path.write_text("no numbers")
+    words = "attention_on_joints", "sbu", "paper", None, "sta-lstm", 0
+    run, params = next(iter(experiments.plan(*words).items()))
+    with pytest.raises(DamagedFile, match=f"{path}, line 1"):
+        experiments.prepare(run, params, tmp_path).test()
+    run, params = next(iter(experiments.plan(*words, strict=False).items()))
+    assert params["data"]["strict"] is False  # and so the record says it
+    with pytest.warns(UserWarning, match="sbu: 1 damaged files are left out"):
+        test = experiments.prepare(run, params, tmp_path).test()
+    assert [str(path) in sentence for sentence in test.damaged] == [True] and len(test) == 1
+
+
+def test_any_variant_of_a_chapter_can_be_planned_or_is_refused_in_a_sentence():
+    """Those that no preset of a profile and source lists, too."""
+    named = {
+        "hard_attention": ("ram-3", "soft-3", "random-3", "fc-9", "conv"),
+        "attention_on_joints": ("sta-lstm", "spatial", "temporal", "lstm", "hbrnn", "sgn", "sgn-transfer"),
+        "pose_is_not_enough": ("pose-tour", "pose-once", "pose-random", "pose-gru", "crops-wide", "evidence"),
+        "pose_driven_attention": ("hands", "sum", "concat", "by-pose", "sta-hands"),
+        "deformable_part_models": ("free", "anywhere", "rigid", "off"),
+    }
+    assert sorted(named) == presets.chapters()
+    refused = 0
+    for chapter, variants in named.items():
+        content = presets.load(chapter)["presets"].items()
+        for profile, source in [(profile, source) for profile, sources in content for source in sources]:
+            for variant in variants:
+                try:
+                    plan = experiments.plan(chapter, source, profile, variant=variant)
+                    for run, params in plan.items():
+                        experiments.prepare(run, params)
+                except ValueError as error:
+                    assert f"{variant} has no key '" in str(error)
+                    refused += 1
+    assert refused
 
 
 def test_other_params_data_or_code_are_made_again(out, trained, monkeypatch):

@@ -178,11 +178,17 @@ def test_inception_sees_what_torchvisions_own_model_sees(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", {"a": torch.zeros(1)}, {"a": print}])
-def test_a_file_without_inception_is_refused(tmp_path, content):
+def test_a_file_without_inception_is_refused(tmp_path, content, monkeypatch):
     path = tmp_path / "weights.pth"
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
     with pytest.raises(ValueError, match="weights.pth holds no weights of torchvision's inception_v3"):
         hand_attention.Inception(path)
+    net = torch.nn.BatchNorm1d(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(hand_attention, "inception_v3", lambda **_: torch.nn.BatchNorm1d(2))
+        torch.save(net.state_dict() | {"weight": torch.full((2,), torch.nan)}, path)
+        with pytest.raises(ValueError, match="weights.pth holds a weight that is NaN or infinite"):
+            hand_attention.Inception(path)
     with pytest.raises(FileNotFoundError, match="no file .*; download torchvision's weights"):
         hand_attention.Inception(tmp_path / "none.pth")
 

@@ -111,6 +111,14 @@ def test_a_changed_bit_is_a_sentence_or_a_picture(tmp_path, kind, data):
         assert kind != "PNG" or at >= len(changed) - 12
 
 
+def test_other_formats_are_not_tried(tmp_path):
+    """One of Pillow's own runs a program on what the file holds."""
+    path = tmp_path / "picture.png"
+    Image.fromarray(RGB).save(path, "EPS")
+    with pytest.raises(DamagedFile, match="picture.png is no whole image .cannot identify"):
+        read_image(path)
+
+
 T, BITS, SIDE = 72, 7, 16
 
 
@@ -199,6 +207,30 @@ def test_a_film_that_is_stored_turned_is_refused(tmp_path):
     path.write_bytes(head + b"tkhd" + tail.replace(matrix, turned))
     with pytest.raises(DamagedFile, match="film.mp4 is to be turned by -?90 degrees; store it upright"):
         read_video(path)
+
+
+def test_a_film_whose_size_changes_is_refused_unless_a_size_is_given(tmp_path):
+    path, parts = tmp_path / "film.h264", []
+    for width, height in ((64, 48), (96, 64)):
+        with av.open(str(path), "w") as file:
+            stream = file.add_stream("libx264", rate=30)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for shade in (0, 80, 160):
+                picture = np.full((height, width, 3), shade, np.uint8)
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+            file.mux(stream.encode())
+        parts.append(path.read_bytes())
+    path.write_bytes(b"".join(parts))
+    with pytest.raises(DamagedFile, match="film.h264: frame 3 has another size; download it again"):
+        read_video(path)
+    assert read_video(path, [0, 2]).shape == (2, 48, 64, 3)
+    assert read_video(path, size=(20, 30)).shape == (6, 20, 30, 3)
+
+
+def test_frames_that_do_not_fit_in_the_memory_are_refused_before_they_are_made(path):
+    with pytest.raises(ValueError, match=r"100000 frames of .*_rgb.avi are too large .* a smaller size"):
+        read_video(path, [0] * 100_000)
+    assert read_video(path, [0] * 1000, (4, 14)).shape == (1000, 4, 14, 3)
 
 
 def test_no_frame_at_all_is_no_question(path):

@@ -174,6 +174,26 @@ def test_a_joint_that_is_not_tracked_may_have_no_place(put, words):
             ntu.parse(put("\r\n".join(lines)))
 
 
+def test_a_place_beyond_all_metres_is_none(put):
+    lines, at = lines_of(joint=1)
+    for state, sentence in (("2", f"line {at + 1}: the y of a joint is 1e300"), ("0", None)):
+        words = lines[at].split()
+        lines[at] = " ".join([words[0], "1e300", *words[2:-1], state])
+        if sentence:
+            with pytest.raises(DamagedFile, match=sentence):
+                ntu.parse(put("\r\n".join(lines)))
+        else:
+            assert not ntu.parse(put("\r\n".join(lines))).visible[1, 0, 1]
+
+
+def test_more_frames_and_bodies_than_a_clip_can_have_are_refused(put):
+    """Frames without a body are two letters each, and every body would have a place in all of them."""
+    whole = text([[(n, 3.0 * n)] for n in range(30)]).split("\r\n", 1)[1]
+    path = put("9030\r\n" + whole + "0\r\n" * 9000)
+    with pytest.raises(DamagedFile, match="9030 frames and 30 bodies are too many; download it again"):
+        ntu.parse(path)
+
+
 def test_a_body_without_any_place_is_not_chosen(put):
     """In one frame all joints of a second body are neither tracked nor anywhere."""
     lines = text([[(7, 0.1), (8, 1.0)], [(7, 0.1)]]).split("\r\n")

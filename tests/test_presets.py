@@ -3,6 +3,7 @@
 import pytest
 
 from companion import presets
+from companion.files import DamagedFile
 from companion.records import PROFILES, Run
 
 FILE = """
@@ -83,12 +84,56 @@ def test_unknown_chapters_profiles_and_sources_are_refused(six):
         ("one: {n: 2, folds: 1}", "one: [n]", r"presets.full.sbu.five: variant 'one' is \['n'\], no dict"),
         ("needs: [fit]\n", "", r"six.yaml: key 'needs' is missing or no list"),
         ("notebook: 06_six", "notebook: [", r"six.yaml is not YAML"),
+        ("notebook: 06_six", "notebook: \0", r"six.yaml is not YAML"),
+        ("{n: 1,", "{n: .nan,", r"six.yaml is not YAML of plain values"),
+        ("{n: 1,", "{n: 2026-11-26,", r"six.yaml is not YAML of plain values"),
+        ("{n: 1,", "{n: &a [*a],", r"six.yaml is not YAML of plain values"),
+        ("    sbu:\n", "    sbu: 3\n    other:\n", r"presets.full.sbu is 3; give names"),
+        ("  full:\n", "  full: 3\n  paper:\n", r"six.yaml, presets.full is 3; give names, each with what"),
+        ("      five:", "      5:", r"presets.full.sbu is \{5: .*; give names"),
+        (
+            "one: {n: 2, folds: 1}",
+            "o/ne: {n: 2, folds: 1}",
+            r"key 'variants' is missing, empty or no dict of n",
+        ),
+        ("folds: 2", "folds: 0", r"presets.full.sbu.five: folds of both is 0; give a whole number"),
+        ("seeds: 3", "seeds: true", r"five: seeds of one is True; give a whole number"),
+        ("chosen: here", "chosen: 3", r"five: chosen of both is 3; say it in words"),
+        ("fit: {},", "fit: 3,", r"five: fit of both is 3, no dict; list its options"),
+        ("on_: 8", "on_: -8", r"six.yaml, tolerances: on_ is -8; give a number from 0"),
+        ("on_: 8", "on_: big", r"six.yaml, tolerances: on_ is 'big'; give a number from 0"),
+        ("[n, fit]", "[3, fit]", r"six.yaml: params is \[3, 'fit'\]; give names"),
+        (
+            "[n, fit]",
+            "[n, fit, precision]\ncaveats: 3",
+            r"six.yaml: caveats is 3; give a list, or leave it out",
+        ),
+        ("[1, both, on_frames]", "[1, both]", r"claims, number 1: terms are .*; give \[weight, variant"),
+        ("[1, both, on_frames]", "[x, both, on_frames]", r"claims, number 1: terms are"),
+        ("terms: [[", "terms: 3, others: [[", r"claims, number 1: terms are 3"),
     ],
 )
 def test_a_preset_with_a_missing_key_names_file_and_key(six, old, new, sentence):
     assert old in FILE
     six.write_text(FILE.replace(old, new))
     with pytest.raises(ValueError, match=sentence):
+        planned()
+
+
+@pytest.mark.parametrize(
+    "key, value, sentence",
+    [
+        ("precision", "f16", "precision of both is 'f16'; choose f32 or bf16"),
+        ("release", "{dogs: 3}", "release of both: .*unexpected keyword argument 'dogs'; mend it"),
+        ("release", "{subjects: 99}", "release of both: subjects is 99; choose 1 to 40; mend it"),
+        ("release", "{subjects: many}", "release of both: .*; mend it"),
+        ("before", "{release: {groups: [dogs]}}", "release of both: unknown group 'dogs'; .*; mend it"),
+    ],
+)
+def test_params_that_nothing_takes_are_refused(six, key, value, sentence):
+    known = FILE.replace("[n, fit]", f"[n, fit, {key}]")
+    six.write_text(known.replace("fit: {},", f"fit: {{}}, {key}: {value},"))
+    with pytest.raises(DamagedFile, match=f"six.yaml, presets.full.sbu.five: {sentence}"):
         planned()
 
 
@@ -123,6 +168,10 @@ def call(data, size=3, *, epochs: int, lr: float, seed: int = 0):
         ({"epochs": "forty", "lr": 1}, r"^six.yaml, fit: epochs is 'forty'; give a number such as"),
         ({"epochs": 1, "lr": "3e-3"}, r"^six.yaml, fit: lr is '3e-3'; give a number such as"),
         ({"epochs": True, "lr": 1}, r"^six.yaml, fit: epochs is True; give a number"),
+        ({"epochs": 0, "lr": 1}, r"^six.yaml, fit: epochs is 0; give a number such as 40"),
+        ({"epochs": 1.5, "lr": 1}, r"^six.yaml, fit: epochs is 1.5; give a number such as 40"),
+        ({"epochs": 1, "lr": float("nan")}, r"^six.yaml, fit: lr is nan; give a number"),
+        ({"epochs": 1, "lr": -0.1}, r"^six.yaml, fit: lr is -0.1; give a number"),
     ],
 )
 def test_options_that_a_call_does_not_take_are_refused(given, sentence):

@@ -88,6 +88,22 @@ def test_units_stand_once_and_come_back_in_half_precision(tmp_path):
     assert other["units"]["of"] != file.stem
     with pytest.raises(ValueError, match="the scores of a record cannot be read"):
         records.unpack("no base64!")
+    whole, path = file.read_text(), RUN.path(tmp_path)
+    record = json.loads(path.read_text())
+    for change, sentence in (
+        ({"error": record["units"]["error"][:-9]}, "units of 'error': the scores of a record cannot be read"),
+        ({"error": records.pack(scores[:2])}, "units of 'error': they are not 3"),
+        ({"error": records.pack(np.zeros(1 << 25))}, "they are cut off"),
+        ({"of": "000000000000"}, "its test set .*000000000000.txt is missing or another one"),
+    ):
+        path.write_text(json.dumps(record | {"units": record["units"] | change}))
+        with pytest.raises(files.DamagedFile, match=f"{path}: .*{sentence}.*; delete the file and run its"):
+            records.read(path)
+    path.write_text(json.dumps(record))
+    assert records.read(path) == record
+    (tmp_path / "units" / f"{record['units']['of']}.txt").write_text(whole.replace("a", "d"))
+    with pytest.raises(files.DamagedFile, match="is missing or another one; delete the file and run its"):
+        records.read(path)
 
 
 def test_same_ignores_where_a_record_was_made(tmp_path):
@@ -124,7 +140,19 @@ def broken(change):
         (lambda r: json.dumps({**r, "run": {"name": 1}}), "field 'run' is wrong"),
         (lambda r: json.dumps({**r, "units": []}), "field 'units' is no object"),
         (lambda r: json.dumps({**r, "units": {"error": "x"}}), "units do not say of which test set"),
+        (lambda r: json.dumps({**r, "units": {"of": "../../x"}}), "units do not say of which test set"),
         (lambda r: json.dumps({**r, "counts": {"error": [1]}}), r"count 'error' is \[1\], not how many"),
+        (
+            lambda r: json.dumps({**r, "counts": {"error": [2, 1]}}),
+            r"count 'error' is \[2, 1\], not how many",
+        ),
+        (lambda r: json.dumps({**r, "counts": {"error": [True, 1]}}), r"count 'error' is \[True, 1\]"),
+        (
+            lambda r: json.dumps({**r, "metrics": {"error": 10**400}}),
+            "metric 'error' is 1000.*, not a finite",
+        ),
+        (lambda r: json.dumps({**r, "run": {**r["run"], "variant": 3}}), "field 'run' is wrong"),
+        (lambda r: "[" * 10**5, "is not JSON"),
     ],
 )
 def test_a_broken_record_is_refused_by_file_and_field(tmp_path, change, sentence):

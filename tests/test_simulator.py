@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from companion.experiments import releases
+from companion.files import DamagedFile
 from companion.formats import ntu, simulated
 from companion.simulator import actions, body, release, render, scene, things
 from companion.simulator.release import Release
@@ -361,6 +362,15 @@ def test_a_folder_with_something_else_is_left_alone(small, tmp_path):
 def test_numbers_that_are_no_release_are_refused(change, sentence):
     with pytest.raises(ValueError, match=sentence):
         Release(**change)
+
+
+@pytest.mark.parametrize("name", [simulated.MANIFEST, simulated.UNFINISHED])
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"key": 3}'])
+def test_a_release_of_a_damaged_manifest_is_refused(tmp_path, name, content):
+    (tmp_path / "ntu").mkdir()
+    (tmp_path / "ntu" / name).write_text(content)
+    with pytest.raises(DamagedFile, match=f"ntu/{name}.*; delete the release and simulate it anew"):
+        release.simulate(tmp_path, SMALL, processes=1)
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_no_manifest(tmp_path, monkeypatch):

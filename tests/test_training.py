@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load, save
 from torch import nn
 from torch.nn import functional as F
 from typer.testing import CliRunner
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from companion import presets, records, training
 from companion.__main__ import app
 from companion.datasets.digits import Digits
+from companion.files import DamagedFile
 from companion.models import ram
 
 HOUSE = Path(__file__).resolve().parents[1]
@@ -124,6 +126,57 @@ def test_a_truncated_checkpoint_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(ValueError, match=r"is not a whole checkpoint"):
         training.load_checkpoint(path, nn.Linear(3, 3))
+
+
+def begun(path):
+    """A model, its optimizer, and a checkpoint of both after one step."""
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    model(torch.ones(3)).sum().backward()
+    optimizer.step()
+    training.save_checkpoint(path, model, optimizer, [0.5])
+    return model, optimizer
+
+
+@pytest.mark.parametrize(
+    "name, change, sentence",
+    [
+        ("model.weight", lambda x: x * torch.nan, "model.weight holds NaN or infinity"),
+        ("model.bias", lambda x: x / 0, "model.bias holds NaN or infinity"),
+        ("model.bias", lambda x: x.double(), "is a checkpoint of another model: bias is .*float64"),
+        ("model.weight", lambda x: x.T.contiguous(), "is a checkpoint of another model: weight is"),
+        ("optimizer.0.exp_avg", lambda x: x[:1], "state of weight 0 does not fit"),
+        ("optimizer.1.exp_avg", lambda x: x.double(), "state of weight 1 does not fit"),
+        ("optimizer.1.step", lambda x: None, "state of weight 1 does not fit"),
+        ("optimizer.1.step", lambda x: x - 9, "state of weight 1 is below what it can be"),
+        ("optimizer.1.exp_avg_sq", lambda x: -x, "state of weight 1 is below what it can be"),
+        ("optimizer.0.exp_avg_sq", lambda x: x * torch.nan, "optimizer.0.exp_avg_sq holds NaN"),
+    ],
+)
+def test_a_checkpoint_of_wrong_tensors_is_named_and_changes_nothing(tmp_path, name, change, sentence):
+    path = tmp_path / "weights.safetensors"
+    model, optimizer = begun(path)
+    tensors = load(path.read_bytes())
+    tensors[name] = change(tensors[name])
+    tensors = {name: value for name, value in tensors.items() if value is not None}
+    path.write_bytes(save(tensors, {"losses": "[0.5]"}))
+    before, state = training.weights_fingerprint(model), optimizer.state_dict()
+    with pytest.raises(DamagedFile, match=f"weights.safetensors.*{sentence}.*; delete it"):
+        training.load_checkpoint(path, model, optimizer)
+    assert training.weights_fingerprint(model) == before and str(optimizer.state_dict()) == str(state)
+
+
+@pytest.mark.parametrize(
+    "losses", ["3", "{}", '"12"', "[1]", "[true]", "[NaN]", "[1e999]", '["x"]', "[[0.5]]", "[0.5", "[" * 9999]
+)
+def test_a_checkpoint_of_wrong_losses_is_named(tmp_path, losses):
+    path = tmp_path / "weights.safetensors"
+    model, optimizer = begun(path)
+    assert training.load_checkpoint(path, model, optimizer) == [0.5]
+    path.write_bytes(save(load(path.read_bytes()), {"losses": losses}))
+    with pytest.raises(DamagedFile, match=r"weights.safetensors is not a whole checkpoint .*; delete it to"):
+        training.load_checkpoint(path, model, optimizer)
 
 
 def test_evaluate_gives_one_row_a_sample():

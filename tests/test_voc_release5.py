@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
+from companion.files import DamagedFile
 from companion.formats.voc_release5 import LARGEST, read, variables
 from companion.models.dpm import detect, read_release
 from companion.ops.hog import mirrored
@@ -199,6 +200,25 @@ def test_what_a_file_claims_is_not_made(tmp_path, content):
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 4 * LARGEST
+
+
+def test_a_root_that_is_named_again_and_again_is_not_made_so_often(tmp_path):
+    path = tmp_path / "thing.mat"
+    anchors, rules = np.empty(1, object), np.empty(2, object)
+    anchors[:] = [np.zeros(3)]
+    whole = {"type": "S", "rhs": np.full(100_000, 2.0), "offset": {"blocklabel": 3.0}}
+    rules[:] = [whole | {"anchor": anchors, "loc": {"blocklabel": 4.0}}, np.zeros(0)]
+    release(path, rules=rules)
+    with pytest.raises(DamagedFile, match="thing.mat is not a whole .* .100000 roots and parts are too many"):
+        read(path)
+
+
+def test_a_file_that_is_larger_than_any_model_is_not_read(tmp_path):
+    path = tmp_path / "thing.mat"
+    with path.open("wb") as file:
+        file.truncate(LARGEST + 1)
+    with pytest.raises(DamagedFile, match="thing.mat holds no model of voc-release5 .it is too large"):
+        read(path)
 
 
 def test_a_file_that_is_cut_off_gives_no_shorter_text():

@@ -65,7 +65,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
     chapter = import_module(f"companion.experiments.{run.chapter}")
     where = f"companion/experiments/{run.chapter}.yaml"
     content = presets.load(run.chapter)
-    presets.check_params(where, run.variant, params, content)
+    presets.check_params(where, run.variant, params, content["needs"])
     if run.source == "simulated" and "release" in content["params"] and "release" not in params:
         raise DamagedFile(f"{where}: {run.variant} has no key 'release'; add it there, or to the variant")
     for key, part in presets.parts(params).items():

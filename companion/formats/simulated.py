@@ -29,6 +29,7 @@ PARAMETERS = {
 ABOUT = {"key": str, "fingerprint": str, "release": dict, "actions": dict, "groups": dict}
 TOLD = {"action": str, "group": str, "setup": int, "joints": list, "frames": list}  # of a clip
 JOINTS = 25
+ANEW = "delete the release and simulate it anew"
 
 
 def manifest(root: str | Path) -> dict | None:
@@ -47,10 +48,10 @@ def manifest(root: str | Path) -> dict | None:
     about = fields(path, ABOUT)
     fields(path, PARAMETERS, about["release"])
     for name in about["release"].keys() - PARAMETERS.keys():
-        raise DamagedFile(f"{path}: {name!r} of its release is unknown; simulate it anew")
+        raise DamagedFile(f"{path}: {name!r} of its release is unknown; {ANEW}")
     actions, groups = about["actions"], about["groups"]
     if [*actions] != [f"{n}" for n in range(1, 61) if f"{n}" in actions] or actions.keys() != groups.keys():
-        raise DamagedFile(f"{path}: its actions are not NTU's numbers in their order; simulate it anew")
+        raise DamagedFile(f"{path}: its actions are not NTU's numbers in their order; {ANEW}")
     fields(path, dict.fromkeys(actions, str), actions)
     fields(path, dict.fromkeys(groups, str), groups)
     return about
@@ -67,12 +68,12 @@ def truth(skeleton: Path, frames: int) -> dict[str, Any]:
     """
     path = skeleton.parents[1] / TRUTH / f"{skeleton.stem}.json"
     if not path.is_file():
-        raise DamagedFile(f"{path} is missing; simulate it anew")
+        raise DamagedFile(f"{path} is missing; {ANEW}")
     about = fields(path, TOLD)
     people = about["joints"]
     lists = len(people) in (1, 2) and all(isinstance(own, list) for own in people)
     if not lists or not all(type(joint) is int and 0 <= joint < JOINTS for own in people for joint in own):
-        raise DamagedFile(f"{path}: 'joints' are not those of one person or two; simulate it anew")
+        raise DamagedFile(f"{path}: 'joints' are not those of one person or two; {ANEW}")
     M = len(people)
     shapes = {"frames": (2,), "distance": (M,)}
     filmed = any(name in about for name in ("size", "pose", "evidence", "shown"))
@@ -87,12 +88,12 @@ def truth(skeleton: Path, frames: int) -> dict[str, Any]:
         for name, shape in shapes.items():
             if not numbers(told.get(name), shape):
                 size = " x ".join(map(str, shape))
-                raise DamagedFile(f"{path}: {name!r} is not {size} finite numbers; simulate it anew")
+                raise DamagedFile(f"{path}: {name!r} is not {size} finite numbers; {ANEW}")
     first, end = about["frames"]
     if not (isinstance(first, int) and isinstance(end, int) and 0 <= first <= end <= frames):
-        raise DamagedFile(f"{path}: 'frames' is {about['frames']}, not of {frames}; simulate it anew")
+        raise DamagedFile(f"{path}: 'frames' is {about['frames']}, not of {frames}; {ANEW}")
     if filmed and min(about["size"]) <= 0:
-        raise DamagedFile(f"{path}: 'size' is {about['size']}, no picture's; simulate it anew")
+        raise DamagedFile(f"{path}: 'size' is {about['size']}, no picture's; {ANEW}")
     return about
 
 
@@ -102,11 +103,11 @@ def fields(path: Path, kinds: Mapping[str, Any], about: Any = None) -> dict[str,
     Raises:
         DamagedFile: it is no JSON, or a field is missing or of another kind.
     """
-    about = read_json(path, "simulate it anew") if about is None else about
+    about = read_json(path, ANEW) if about is None else about
     for name, kind in kinds.items():
         value = about.get(name) if isinstance(about, dict) else None
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise DamagedFile(f"{path}: {name!r} is missing or wrong; simulate it anew")
+            raise DamagedFile(f"{path}: {name!r} is missing or wrong; {ANEW}")
     return about
 
 

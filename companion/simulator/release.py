@@ -36,7 +36,7 @@ from tqdm import tqdm
 from companion.code import PACKAGE, closure
 from companion.files import clear, fingerprint, scratch, write_whole
 from companion.formats import simulated
-from companion.formats.simulated import MANIFEST, TRUTH, UNFINISHED
+from companion.formats.simulated import MANIFEST, TRUTH, UNFINISHED, fields
 from companion.simulator import actions, body, scene
 from companion.skeleton import KINECT_V2 as TREE
 
@@ -288,17 +288,18 @@ def simulate(out: str | Path, release: Release, processes: int | None = None) ->
         processes: that write at once; default one a core. Their number changes no byte.
 
     Raises:
+        DamagedFile: the manifest of what stands there is none.
         ValueError: the folder holds something else.
         OSError: a file cannot be written, or a process was ended.
     """
     out = Path(out).resolve()
     manifest, unfinished = out / "ntu" / MANIFEST, out / "ntu" / UNFINISHED
     there = [path for path in (out / "ntu").glob("*") if not path.name.startswith(".")]  # before `stands`
-    stands = [json.loads(text) for text in map(read, (unfinished, manifest)) if text]  # in this order
+    stands = [about for about in map(read, (unfinished, manifest)) if about]  # in this order
     asked = {"key": key(release), "release": asdict(release) | {"groups": list(release.groups)}}
     if there and not stands:
         raise ValueError(f"{out / 'ntu'} holds other files; choose another folder")
-    if stands and stands[-1].get("key") != asked["key"]:
+    if stands and stands[-1]["key"] != asked["key"]:
         raise ValueError(f"{out} holds a release of other parameters or code; choose another folder")
     for folder in (out / "ntu").glob("**/"):
         clear(folder)
@@ -324,10 +325,10 @@ def simulate(out: str | Path, release: Release, processes: int | None = None) ->
     return out
 
 
-def read(path: Path) -> str | None:
-    """What a file holds, if it is there."""
+def read(path: Path) -> dict | None:
+    """What a manifest says, if it is there."""
     try:
-        return path.read_text()
+        return fields(path, {"key": str})
     except FileNotFoundError:
         return None
 

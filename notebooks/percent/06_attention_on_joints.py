@@ -26,6 +26,7 @@ variant = None  # None: all of the profile, or one such as "sta-lstm", "lstm", "
 fold = None  # None: all of the protocol
 seed = 0
 out = None  # folder of the records; None: results/quick/runs, or results/runs for "full" and "paper"
+strict = True  # False: damaged clips are left out, and named below
 
 # %%
 import pandas as pd
@@ -73,13 +74,15 @@ figures.source(sta_lstm)
 
 # %%
 name = "06_attention_on_joints"
-plan = experiments.plan("attention_on_joints", source, profile, protocol, variant, fold, seed)
+plan = experiments.plan("attention_on_joints", source, profile, protocol, variant, fold, seed, strict)
 shown = next((run for run in plan if run.variant == "sta-lstm"), next(iter(plan)))
 test = experiments.prepare(shown, plan[shown], root).test()
 clips = [int(hits[0]) for k in range(len(test.classes)) if len(hits := (test.label == k).nonzero())]
 batch = test.__getitems__(clips)
 titles = [test.classes[k] for k in batch.label]
 print(f"{shown.protocol}: {len(test)} test clips, poses of one batch: {tuple(batch.poses.shape)}")
+for sentence in test.damaged:
+    print("left out:", sentence)
 print("models:", ", ".join(dict.fromkeys(f"{run.variant} on {run.protocol}" for run in plan)))
 
 # %% tags=["nbval-ignore-output", "picture"]

@@ -23,6 +23,7 @@ protocol = None  # None: all of the profile, or "cross_subject" or "cross_view"
 variant = None  # None: all of the profile, or "pose-tour", "crops", ...
 seed = 0
 out = None  # folder of the records; None: results/quick/runs, or results/runs for "full"
+strict = True  # False: damaged clips are left out, and named below
 
 # %%
 import pandas as pd
@@ -58,12 +59,14 @@ pd.set_option("display.max_colwidth", 200)
 
 # %%
 name = "08_pose_is_not_enough"
-plan = experiments.plan("pose_is_not_enough", source, profile, protocol, variant, seed=seed)
+plan = experiments.plan("pose_is_not_enough", source, profile, protocol, variant, seed=seed, strict=strict)
 run, params = next(iter(plan.items()))
 test = clips(run, params, root, "test")
 first = {k: (test.label == k).nonzero().flatten() for k in test.label.unique().tolist()}
 first = {k: int(clips[k % len(clips)]) for k, clips in first.items()}  # not the same person each time
 print(f"{run.protocol}: {len(test)} test clips of {len(first)} actions")
+for sentence in test.damaged:
+    print("left out:", sentence)
 
 # %% [markdown]
 # One clip of each action, in the middle of the action: what a camera sees, drawn here in four times the size of the videos

@@ -26,6 +26,7 @@ protocol = None  # None: all of the profile, or "cross_subject" or "cross_view"
 variant = None  # None: all of the profile, or one such as "hands", "sum", "spatial", "sta-hands"
 seed = 0
 out = None  # folder of the records; None: results/quick/runs, or results/runs for "full"
+strict = True  # False: damaged clips are left out, and named below
 
 # %%
 import pandas as pd
@@ -74,10 +75,12 @@ figures.source(hand_attention)
 
 # %%
 name = "09_pose_driven_attention"
-plan = experiments.plan("pose_driven_attention", source, profile, protocol, variant, seed=seed)
+plan = experiments.plan("pose_driven_attention", source, profile, protocol, variant, seed=seed, strict=strict)
 run, params = next(iter(plan.items()))
 test = clips(run, params, root, "test")
 print(f"{run.protocol}: {len(test)} test clips; one: {tuple(test[0].hands.shape)} T K 3 S S")
+for sentence in test.damaged:
+    print("left out:", sentence)
 names = {
     group: ", ".join(c for c, inside in zip(test.classes, members, strict=True) if inside)
     for group, members in groups(test).items()
