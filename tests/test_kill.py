@@ -182,9 +182,9 @@ def test_a_batch_that_is_killed_twenty_times(tmp_path):
 
 
 def test_what_was_launched_ends_with_its_launcher():
-    """Which is killed here; nothing else would tell the process that trains. The pipe closes with the last."""
+    """Which is killed here; the pipe closes when nothing writes to it any more."""
     train = (
-        "import time; from companion.__main__ import follow; follow(); print(1, flush=True); time.sleep(30)"
+        "import time; from companion import __main__ as c; c.follow(); print(1, flush=True); time.sleep(30)"
     )
     launch = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {train!r}])"
     env, pipe = os.environ | {"LOCAL_RANK": "0"}, subprocess.PIPE
