@@ -191,4 +191,4 @@ def test_what_was_launched_ends_with_its_launcher():
     with subprocess.Popen([sys.executable, "-c", launch], env=env, stdout=pipe) as launcher:
         assert launcher.stdout.readline() == b"1\n"
         launcher.kill()
-        launcher.communicate(timeout=10)
+        launcher.communicate(timeout=4)
