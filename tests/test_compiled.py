@@ -32,7 +32,7 @@ def house(tmp_path):
 
 
 def where(house: Path, before: str = "", **env: str) -> str:
-    """In a tree that cannot be written: compile or load, call, and say where it is kept and what was loaded."""
+    """In a tree that cannot be written compile or load; call; say where it is kept and what was loaded."""
     done = run(house, sys.executable, "-c", before + CALL, **env)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -18,7 +18,7 @@ def njit(**options: Any) -> Callable[[Callable], Callable]:
     def compiled(function: Callable) -> Callable:
         try:
             settings.CACHE_DIR = settings.CACHE_DIR or str(scratch() / "numba")
-            made = numba.njit(cache=True, **options)(function)
+            made: Any = numba.njit(cache=True, **options)(function)
         except (FileNotFoundError, RuntimeError):  # none of them is there and can be written
             return numba.njit(**options)(function)
         for name in ("load_overload", "save_overload"):
