@@ -134,6 +134,8 @@ def kill(house: House, started: subprocess.Popen, way: str) -> None:
         os.killpg(started.pid, signal.SIGKILL)
     elif way == "parent":
         started.kill()
+    elif way == "politely":
+        started.terminate()
     else:
         below = [pid for pid, words in house.processes().items() if "python" in words and pid != started.pid]
         os.kill(random.choice([*below, started.pid]), signal.SIGKILL)
@@ -153,7 +155,7 @@ def campaign(house: House, kills: int) -> str:
         started = house.start(random.choice(calls) if killed < kills else BOOK)
         time.sleep(random.uniform(0, length) if killed < kills else 0)
         if killed < kills and started.poll() is None:
-            kill(house, started, ("all", "parent", "any")[killed % 3])
+            kill(house, started, ("all", "parent", "any", "politely")[killed % 4])
             killed += 1
         said = started.communicate()[0]
         left += house.left()
