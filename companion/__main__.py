@@ -2,8 +2,11 @@
 `data simulate OUT`, `doctor`.
 """
 
+import ctypes
 import os
 import platform
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -30,6 +33,12 @@ def said() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("companion: stopped; what is written stays, and the same call goes on from it", err=True)
         raise typer.Exit(130) from None
+
+
+def follow() -> None:
+    """Let Linux end this process with the one that launched it on several, however that ends."""
+    if sys.platform == "linux" and {"LOCAL_RANK", "ACCELERATE_MIXED_PRECISION"} & os.environ.keys():
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 @app.command()
@@ -77,6 +86,7 @@ def train(
 
     A record that stands is not made again.
     """
+    follow()
     with said():
         from companion import experiments, presets, training
 

@@ -15,7 +15,10 @@ from companion.ops.compiled import njit
 def twice(x):
     return 2 * x
 """
-CALL = "from twice import twice; assert twice(21) == 42; print(twice.stats.cache_path)"
+CALL = (
+    "from twice import twice; assert twice(21) == 42; print(twice.stats.cache_path, *twice.stats.cache_hits)"
+)
+FULL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
 
 
 @pytest.fixture
@@ -28,9 +31,9 @@ def house(tmp_path):
     return tmp_path / "house"
 
 
-def where(house: Path, **env: str) -> str:
-    """Compile, call, and say in which cache it is kept, in a tree that cannot be written."""
-    done = run(house, sys.executable, "-c", CALL, **env)
+def where(house: Path, before: str = "", **env: str) -> str:
+    """In a tree that cannot be written compile or load; call; say where it is kept and what was loaded."""
+    done = run(house, sys.executable, "-c", before + CALL, **env)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -45,6 +48,18 @@ def test_it_is_kept_where_all_that_is_made_lies(house, tmp_path):
     assert list(out.rglob("twice.twice-*.nbi"))
     own = tmp_path / "own"
     assert where(house, COMPANION_OUT=str(out), NUMBA_CACHE_DIR=str(own)).startswith(f"{own}/")
+
+
+def test_a_full_disk_and_a_damaged_cache_do_no_harm(house, tmp_path):
+    out = tmp_path / "out"
+    (place,) = where(house, FULL, COMPANION_OUT=str(out)).split()
+    assert not list(out.rglob("*.nbi"))
+    assert where(house, COMPANION_OUT=str(out)) == place
+    assert where(house, COMPANION_OUT=str(out)) == f"{place} (int64,)"
+    for ending in ("nbc", "nbi"):
+        (kept,) = out.rglob(f"*.{ending}")
+        kept.write_bytes(kept.read_bytes()[:100])
+        assert where(house, COMPANION_OUT=str(out)) == place
 
 
 def test_what_reads_and_simulates_works_without_it(house, tmp_path):

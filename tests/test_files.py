@@ -64,6 +64,24 @@ def test_a_failed_or_interrupted_writer_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+FULL = """
+import resource, sys
+from companion import files
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+files.write_whole(sys.argv[1], bytes(1 << 20))
+"""
+
+
+def test_what_does_not_fit_is_one_sentence_and_leaves_nothing(tmp_path):
+    call = [sys.executable, "-c", FULL, tmp_path / "a"]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.stderr.endswith(
+        f"\nOSError: cannot write {tmp_path}/a: File too large; choose another folder\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_cleared_before_it_is_locked_is_begun_again(tmp_path, monkeypatch):
     """Another process may look between the two."""
     lock, begun = files.fcntl.flock, []

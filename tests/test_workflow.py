@@ -360,6 +360,12 @@ def test_a_batch_ends_though_snakemake_does_not_exit(monkeypatch, capsys):
     assert "Next: `make lab`" in capsys.readouterr().out
 
 
+def test_a_full_disk_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(batch.shutil, "disk_usage", lambda path: mock.Mock(free=1 << 20))
+    with pytest.raises(SystemExit, match="^/.* has no 64 MB free; set COMPANION_OUT to another folder"):
+        batch.main()
+
+
 @pytest.mark.parametrize("place", ["slurm", "trial"])
 def test_slurm_that_is_not_installed_is_one_sentence(place, monkeypatch):
     monkeypatch.setattr(batch.shutil, "which", lambda name: None)

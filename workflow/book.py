@@ -27,6 +27,7 @@ from companion.records import PROFILES
 
 HERE = Path(__file__).resolve().parent
 PLACES = sorted(path.name for path in (HERE / "profiles").iterdir())
+LEAST = 64 << 20  # bytes, without which snakemake itself ends in tracebacks
 MARK = "COMPANION_BATCH"  # in the environment of all that is started
 CANCEL = """
 while sleep 1; ids=$(squeue --me --noheader --format='%j %i' | sed -n "s/^$0_.* //p"); test "$ids"; do
@@ -47,6 +48,8 @@ def lock() -> IO:
     path = scratch() / ".lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(path.parent).free < LEAST:
+            sys.exit(f"{path.parent} has no {LEAST >> 20} MB free; set COMPANION_OUT to another folder.")
         file = path.open("a+")
         for wait in (0.1,) * 30 + (0,):  # the guard of a call that was killed has some work left
             try:

@@ -19,8 +19,8 @@ small network that is first trained alone on crops (`Crops`), which the simulate
 does not say how the weights p_t of PoseConditioned are normalised ("sigmoid activation"): here hidden units
 are sigmoids, and weights sum to 1.
 
-Letters: B clips, T frames, M bodies, J joints, K = 2 M hands, S side of a crop, H W of any picture, D what is seen of one,
-F pose features, H state, C classes.
+Letters: B clips, T frames, M bodies, J joints, K = 2 M hands, E things that decide, S side of a crop, H W of
+any picture, D what is seen of one, F pose features, C classes.
 """
 
 from collections.abc import Callable, Sequence
