@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from companion.models.sta_lstm import STALSTM, Read
+from companion.models.sta_lstm import STALSTM, Dropout, Read
 from companion.ops import pose
 from companion.skeleton import Skeleton
 
@@ -27,7 +27,7 @@ class DeepLSTM(nn.Module):
     def __init__(self, tree: Skeleton, bodies: int, classes: int, units: int = 100) -> None:
         super().__init__()
         self.core = nn.LSTM(3 * bodies * len(tree), units, num_layers=3, batch_first=True, dropout=0.5)
-        self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(units, classes)
+        self.dropout, self.classify = Dropout(0.5), nn.Linear(units, classes)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
         states, _ = self.core(poses.flatten(2))
@@ -51,7 +51,7 @@ class PartLSTM(nn.Module):
         )
         self.open = nn.Linear(3 * bodies * len(tree), P * units)
         self.remember = nn.Linear(P * units, P * 4 * units, bias=False)
-        self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(P * units, classes)
+        self.dropout, self.classify = Dropout(0.5), nn.Linear(P * units, classes)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
         B, _, M, _, _ = poses.shape
@@ -91,7 +91,7 @@ class HBRNN(nn.Module):
         self.limb = nn.ModuleDict({name: both_ways(4 * a, b) for name in self.parts if name != "trunk"})
         self.both = nn.ModuleDict({name: both_ways(4 * b, c) for name in ("arm", "leg")})
         self.body = nn.LSTM(4 * c * bodies, d, batch_first=True, bidirectional=True)
-        self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(2 * d, classes)
+        self.dropout, self.classify = Dropout(0.5), nn.Linear(2 * d, classes)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
         B, _, M, _, _ = poses.shape
@@ -138,7 +138,7 @@ class CoOccurrenceLSTM(nn.Module):
             nn.LSTM(units, units, batch_first=True, bidirectional=True) for _ in range(3)
         )
         self.joins = nn.ModuleList(nn.Linear(2 * units, units) for _ in range(2))
-        self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(2 * units, classes)
+        self.dropout, self.classify = Dropout(0.5), nn.Linear(2 * units, classes)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
         states = self.look(poses.flatten(2))
@@ -178,7 +178,7 @@ class STLSTM(nn.Module):
         self.find = nn.Linear(3 * bodies, units) if trust else None
         for gate, width in zip(self.gates, widths, strict=True):  # coordinates and states have an rms of 0.3
             nn.init.normal_(gate.weight.data[:, :width], std=3 / width**0.5)
-        self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(units, classes)
+        self.dropout, self.classify = Dropout(0.5), nn.Linear(units, classes)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
         x = poses.permute(3, 1, 0, 2, 4).flatten(3)[self.tour].flip(1)  # S T B D, the last frame first
@@ -207,7 +207,7 @@ class Sweep(torch.autograd.Function):
     def forward(
         ctx: Any,
         x: Float[Tensor, "S T B D"],
-        weight: Float[Tensor, "G D+2U"],
+        weight: Float[Tensor, "G E"],
         bias: Float[Tensor, " G"],
         found: Float[Tensor, "S T B U"] | None,
     ) -> Float[Tensor, "S T B U"]:
@@ -298,7 +298,7 @@ class TSLSTM(nn.Module):
         self.lags, inputs = lags, 3 * bodies * len(tree)
         self.cores = nn.ModuleList(nn.LSTM(inputs, units, num_layers=2, batch_first=True) for _ in lags)
         self.classify = nn.ModuleList(nn.Linear(units, classes) for _ in lags)
-        self.dropout = nn.Dropout(0.5)
+        self.dropout = Dropout(0.5)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
         x, scores = poses.flatten(2), []
@@ -356,7 +356,7 @@ class PoseConvNet(nn.Module):
         )  # fmt: skip
         left = 60 * -(-frames // 4) * -(-columns // 4)
         self.join = nn.Linear(left, features)
-        self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(features, classes)
+        self.dropout, self.classify = Dropout(0.5), nn.Linear(features, classes)
 
     def features(self, poses: Float[Tensor, "B T M J 3"]) -> Float[Tensor, "B F"]:
         """s, what the hands' attention is conditioned on."""
@@ -399,7 +399,7 @@ class SGN(nn.Module):
             nn.Dropout(0.2),
             nn.Conv1d(4 * width, 8 * width, 1), nn.BatchNorm1d(8 * width), nn.ReLU(),
         )  # fmt: skip
-        self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(8 * width, classes)
+        self.dropout, self.classify = Dropout(0.5), nn.Linear(8 * width, classes)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
         B, T = poses.shape[:2]
