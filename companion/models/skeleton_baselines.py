@@ -184,7 +184,7 @@ class STLSTM(nn.Module):
         x = poses.permute(3, 1, 0, 2, 4).flatten(3)[self.tour].flip(1)  # S T B D, the last frame first
         for n, gates in enumerate(self.gates):
             weight, bias, found = gates.weight, gates.bias, None
-            if n == 0 and self.expect is not None and self.find is not None:
+            if n == 0 and self.expect is not None:
                 weight = torch.cat([weight, F.pad(self.expect.weight, (x.shape[-1], 0))])
                 bias, found = torch.cat([bias, self.expect.bias]), torch.tanh(self.find(x))
             x = Sweep.apply(self.dropout(x) if n else x, weight, bias, found)
