@@ -66,15 +66,17 @@ def test_part_lstm_is_its_equations(poses):
 
 
 @pytest.mark.parametrize("trust", [True, False])
-def test_st_lstm_is_its_equations_cell_by_cell(poses, trust):
-    """The diagonals give what a loop over joints and frames gives."""
-    model = build("st-lstm", units=3, trust=trust)
-    tour, zero = OPENNI.tour, torch.zeros(B, 3)
-    x = {(s, t): poses[:, t, :, joint].flatten(1) for s, joint in enumerate(tour) for t in range(T)}
+@pytest.mark.parametrize("frames", [1, T, len(OPENNI.tour) + 2])
+def test_st_lstm_is_its_equations_cell_by_cell(trust, frames):
+    """The diagonals, and the gradient that is written out, give what a loop over joints and frames gives."""
+    model = build("st-lstm", units=3, trust=trust).double()
+    tour, zero = OPENNI.tour, torch.zeros(B, 3, dtype=torch.double)
+    poses = torch.randn(B, frames, M, len(OPENNI), 3, dtype=torch.double, requires_grad=True)
+    x = {(s, t): poses[:, t, :, joint].flatten(1) for s, joint in enumerate(tour) for t in range(frames)}
     for n, gates in enumerate(model.gates):
         h, c = {}, {}
         for s in range(len(tour)):
-            for t in range(T):
+            for t in range(frames):
                 h_s, h_t = h.get((s - 1, t), zero), h.get((s, t - 1), zero)
                 i, f_s, f_t, o, u = gates(torch.cat([x[s, t], h_s, h_t], -1)).split(3, -1)
                 new = i.sigmoid() * u.tanh()
@@ -86,8 +88,29 @@ def test_st_lstm_is_its_equations_cell_by_cell(poses, trust):
                 c[s, t] = new + old
                 h[s, t] = o.sigmoid() * c[s, t].tanh()
         x = h
-    want = torch.stack([model.classify(x[len(tour) - 1, t]) for t in range(T)]).mean(0)
-    torch.testing.assert_close(model(poses).logits, want)
+    want = torch.stack([model.classify(x[len(tour) - 1, t]) for t in range(frames)]).mean(0)
+    got, asked = model(poses).logits, [poses, *model.parameters()]
+    torch.testing.assert_close(got, want)
+    ahead = torch.randn_like(want)
+    for one, other in zip(
+        torch.autograd.grad(got, asked, ahead), torch.autograd.grad(want, asked, ahead), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_st_lstm_learns_in_bf16(poses):
+    """Its products are those of autocast, and its states stay in f32."""
+    model, losses = build("st-lstm"), []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled):
+            logits = model(poses).logits.float()
+        losses.append(F.cross_entropy(logits, torch.tensor([0, 3])))
+    one, other = (
+        torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))])
+        for loss in losses
+    )
+    torch.testing.assert_close(losses[0], losses[1], atol=0.02, rtol=0)
+    assert losses[0] != losses[1] and (one - other).norm() < 0.1 * one.norm()
 
 
 def test_co_occurrence_penalty_by_hand():

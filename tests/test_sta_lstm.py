@@ -5,7 +5,7 @@ from collections import namedtuple
 import pytest
 import torch
 
-from companion.models.sta_lstm import STALSTM, objective
+from companion.models.sta_lstm import STALSTM, Dropout, objective
 
 B, T, M, J, C = 3, 7, 2, 5, 4
 
@@ -149,6 +149,20 @@ def test_penalty_by_hand():
     weights = sum(value.numel() for name, value in model.named_parameters() if "weight" in name)
     got = model.penalty(torch.tensor([[[1.0, 0.0], [0.5, 0.5]]]), torch.tensor([[2.0, 0.0]]))
     assert got.item() == pytest.approx(0.1 * (1 / 16 + 9 / 16) + 0.01 * 1.0 + 0.001 * weights)
+
+
+def test_dropout_leaves_a_share_out_and_the_mean_as_it_is():
+    """Of 40,000 ones a share p is zero and the others are 1 / (1 - p); a test sees them all."""
+    dropout, ones = Dropout(0.3), torch.ones(200, 200)
+    torch.manual_seed(0)
+    first, second = dropout(ones), dropout(ones)
+    assert first.unique().tolist() == pytest.approx([0, 1 / 0.7])
+    for got, want in ((first, 0.3), (second, 0.3), (first.maximum(second), 0.09)):
+        assert (got == 0).float().mean().item() == pytest.approx(
+            want, abs=4 * (want * (1 - want)) ** 0.5 / 200
+        )
+    torch.manual_seed(0)
+    assert torch.equal(dropout(ones), first) and torch.equal(dropout.eval()(ones), ones)
 
 
 def test_it_learns_which_joint_moves():

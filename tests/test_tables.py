@@ -252,7 +252,7 @@ def test_caveats_stand_in_the_row_of_their_number(results):
     for fold in range(5):
         put(results, {"accuracy": 90.0}, fold, run=of("st-lstm"))
     first, second = tables.build(results)["sbu"]["caveat"]
-    assert "schedule is known to be short" in first and "secondary texts" in first
+    assert "chosen on fold 4" in first and "secondary texts" in first
     assert "simulated" not in first
     assert second.startswith("not yet measured; ") and "pretrained on simulated clips" in second
 

@@ -8,13 +8,15 @@ Letters: B clips, T frames, M bodies, J joints, K = M J, P parts, U units, C cla
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from companion.models.sta_lstm import STALSTM, Read
+from companion.models.sta_lstm import STALSTM, Dropout, Read
 from companion.ops import pose
 from companion.skeleton import Skeleton
 
@@ -25,7 +27,7 @@ class DeepLSTM(nn.Module):
     def __init__(self, tree: Skeleton, bodies: int, classes: int, units: int = 100) -> None:
         super().__init__()
         self.core = nn.LSTM(3 * bodies * len(tree), units, num_layers=3, batch_first=True, dropout=0.5)
-        self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(units, classes)
+        self.dropout, self.classify = Dropout(0.5), nn.Linear(units, classes)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
         states, _ = self.core(poses.flatten(2))
@@ -49,18 +51,17 @@ class PartLSTM(nn.Module):
         )
         self.open = nn.Linear(3 * bodies * len(tree), P * units)
         self.remember = nn.Linear(P * units, P * 4 * units, bias=False)
-        self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(P * units, classes)
+        self.dropout, self.classify = Dropout(0.5), nn.Linear(P * units, classes)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
-        B, T, M, _, _ = poses.shape
+        B, _, M, _, _ = poses.shape
         parts = [poses[:, :, m, part].flatten(2) for m in range(M) for part in self.parts]
         seen = torch.stack([see(part) for see, part in zip(self.see, parts, strict=True)], 2)  # B T P 3U
         out = self.open(poses.flatten(2)).unflatten(-1, (len(parts), -1))
-        seen = torch.cat([seen, out], -1)
         h = c = torch.zeros_like(out[:, 0])
         states = []
-        for t in range(T):
-            gates = seen[:, t] + self.remember(h.flatten(1)).view(B, len(parts), -1)
+        for seen_t in torch.cat([seen, out], -1).unbind(1):
+            gates = seen_t + self.remember(h.flatten(1)).view(B, len(parts), -1)
             i, f, g, o = gates.chunk(4, -1)
             c = f.sigmoid() * c + i.sigmoid() * g.tanh()
             h = o.sigmoid() * c.tanh()
@@ -90,7 +91,7 @@ class HBRNN(nn.Module):
         self.limb = nn.ModuleDict({name: both_ways(4 * a, b) for name in self.parts if name != "trunk"})
         self.both = nn.ModuleDict({name: both_ways(4 * b, c) for name in ("arm", "leg")})
         self.body = nn.LSTM(4 * c * bodies, d, batch_first=True, bidirectional=True)
-        self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(2 * d, classes)
+        self.dropout, self.classify = Dropout(0.5), nn.Linear(2 * d, classes)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
         B, _, M, _, _ = poses.shape
@@ -137,7 +138,7 @@ class CoOccurrenceLSTM(nn.Module):
             nn.LSTM(units, units, batch_first=True, bidirectional=True) for _ in range(3)
         )
         self.joins = nn.ModuleList(nn.Linear(2 * units, units) for _ in range(2))
-        self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(2 * units, classes)
+        self.dropout, self.classify = Dropout(0.5), nn.Linear(2 * units, classes)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
         states = self.look(poses.flatten(2))
@@ -177,38 +178,105 @@ class STLSTM(nn.Module):
         self.find = nn.Linear(3 * bodies, units) if trust else None
         for gate, width in zip(self.gates, widths, strict=True):  # coordinates and states have an rms of 0.3
             nn.init.normal_(gate.weight.data[:, :width], std=3 / width**0.5)
-        self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(units, classes)
+        self.dropout, self.classify = Dropout(0.5), nn.Linear(units, classes)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
-        x = poses.permute(0, 3, 1, 2, 4).flatten(3)[:, self.tour]  # B S T D
+        x = poses.permute(3, 1, 0, 2, 4).flatten(3)[self.tour].flip(1)  # S T B D, the last frame first
         for n, gates in enumerate(self.gates):
-            x = self.layer(self.dropout(x) if n else x, gates, trusted=n == 0 and self.expect is not None)
-        return Read(self.classify(self.dropout(x[:, -1])).mean(1))
+            weight, bias, found = gates.weight, gates.bias, None
+            if n == 0 and self.expect is not None:
+                weight = torch.cat([weight, F.pad(self.expect.weight, (x.shape[-1], 0))])
+                bias, found = torch.cat([bias, self.expect.bias]), torch.tanh(self.find(x))
+            x = Sweep.apply(self.dropout(x) if n else x, weight, bias, found)
+        return Read(self.classify(self.dropout(x[-1])).mean(0))
 
-    def layer(self, x: Float[Tensor, "B S T D"], gates: nn.Linear, trusted: bool) -> Float[Tensor, "B S T U"]:
-        """One layer's states at all cells."""
-        S, T, D = x.shape[1:]
-        diagonal = (torch.arange(S)[:, None] + torch.arange(T)).flatten()
-        order, lengths = diagonal.argsort(stable=True), diagonal.bincount().tolist()
-        x = x.flatten(1, 2)[:, order]
-        own = F.linear(x, gates.weight[:, :D], gates.bias).split(lengths, 1)  # of all cells at once
-        found = torch.tanh(self.find(x)).split(lengths, 1) if trusted else own
-        h = c = x.new_zeros(len(x), 0, self.classify.in_features)
-        states = []
-        for d, (n, gated, there) in enumerate(zip(lengths, own, found, strict=True)):
-            around = (0, 0, int(d < T), int(d < S))  # zero before the tour begins, and before the first frame
-            h, c = F.pad(h, around), F.pad(c, around)
-            before = torch.cat([h[:, :n], h[:, -n:]], -1)
-            i, f_s, f_t, o, u = (gated + F.linear(before, gates.weight[:, D:])).chunk(5, -1)
-            new = i.sigmoid() * u.tanh()
-            old = f_s.sigmoid() * c[:, :n] + f_t.sigmoid() * c[:, -n:]
-            if trusted:
-                trust = torch.exp(-0.5 * (torch.tanh(self.expect(before)) - there).square())
-                new, old = trust * new, (1 - trust) * old
-            c = new + old
-            h = o.sigmoid() * c.tanh()
-            states.append(h)
-        return torch.cat(states, 1)[:, order.argsort()].unflatten(1, (S, T))
+
+class Sweep(torch.autograd.Function):
+    """The states of all cells of one layer of an ST-LSTM, a diagonal at once, and their gradient.
+
+    A diagonal is one product of its inputs with all weights, and two on the way back. The gradient is
+    written out because the many small steps of autograd take as long as these products.
+
+    Args:
+        x: what the cells read, the last frame first.
+        weight, bias: of i, f_S, f_T, o, u and p, one below the other, for [x, h_S, h_T].
+        found: x' of the cells; None for a layer without trust, whose weights end with u.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Float[Tensor, "S T B D"],
+        weight: Float[Tensor, "G E"],
+        bias: Float[Tensor, " G"],
+        found: Float[Tensor, "S T B U"] | None,
+    ) -> Float[Tensor, "S T B U"]:
+        S, T, B, D = x.shape
+        U = (weight.shape[1] - D) // 2
+        states, kept = x.new_empty(S, T, B, U), []
+        front = x.new_zeros(2, S + 1, B, U)  # h and c of the latest frame, of each stop those before it
+        for d, stops, after in diagonals(S, T):
+            (h_s, c_s), (h_t, c_t) = front[:, stops], front[:, after]
+            seen = torch.cat([diagonal(x, d), h_s, h_t], -1)
+            gates = F.linear(seen, weight, bias).to(x.dtype)  # from bf16
+            i, f_s, f_t, o = gates[..., : 4 * U].sigmoid_().split(U, -1)
+            u, *p = gates[..., 4 * U :].tanh_().split(U, -1)
+            new, old, trust = i * u, f_s * c_s + f_t * c_t, None
+            if found is None:
+                c = new + old
+            else:
+                trust = torch.exp(-0.5 * (p[0] - diagonal(found, d)).square())
+                c = torch.lerp(old, new, trust)
+            tanh_c = c.tanh()
+            kept += [seen, gates, front[1, stops.start : after.stop].clone(), trust, tanh_c]
+            front[0, after], front[1, after] = o * tanh_c, c
+            diagonal(states, d).copy_(front[0, after])
+        ctx.save_for_backward(weight, found, *kept)
+        return states
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_states: Float[Tensor, "S T B U"]) -> tuple[Tensor | None, ...]:
+        weight, found, *kept = ctx.saved_tensors
+        S, T, B, U = d_states.shape
+        D = weight.shape[1] - 2 * U
+        d_x, d_weight, d_bias = d_states.new_empty(S, T, B, D), torch.zeros_like(weight), 0
+        d_found = None if found is None else torch.empty_like(found)
+        front = d_states.new_zeros(2, S + 1, B, U)  # gradients of h and c, so far
+        for d, stops, after in reversed(diagonals(S, T)):
+            *kept, seen, gates, c, trust, tanh_c = kept
+            i, f_s, f_t, o, u, *p = gates.split(U, -1)
+            c_s, c_t = c[:-1], c[1:]
+            d_h = front[0, after] + diagonal(d_states, d)
+            d_new = d_old = front[1, after] + d_h * o * (1 - tanh_c.square())
+            d_p = []
+            if found is not None:
+                d_new, d_old = trust * d_new, (1 - trust) * d_old
+                d_p = [d_new * (i * u - f_s * c_s - f_t * c_t) * (diagonal(found, d) - p[0])]
+                diagonal(d_found, d).copy_(-d_p[0])
+            d_gates = torch.cat([d_new * u, d_old * c_s, d_old * c_t, d_h * tanh_c, d_new * i, *d_p], -1)
+            opened, written = gates[..., : 4 * U], gates[..., 4 * U :]
+            d_gates[..., : 4 * U] *= opened * (1 - opened)
+            d_gates[..., 4 * U :] *= 1 - written.square()
+            d_gates = d_gates.flatten(0, 1)
+            d_weight.addmm_(d_gates.t(), seen.flatten(0, 1))
+            d_bias = d_bias + d_gates.sum(0)
+            d_seen, d_s, d_t = (d_gates @ weight).unflatten(0, (-1, B)).split([D, U, U], -1)
+            diagonal(d_x, d).copy_(d_seen)
+            front[:, after] = torch.stack([d_t, d_old * f_t])
+            front[:, stops] += torch.stack([d_s, d_old * f_s])
+        return d_x, d_weight, d_bias, d_found
+
+
+def diagonals(S: int, T: int) -> list[tuple[int, slice, slice]]:
+    """The number of each diagonal, the stops of the tour that it passes, and the stops after these."""
+    passed = [(max(0, d - T + 1), min(d + 1, S)) for d in range(S + T - 1)]
+    return [(d, slice(first, end), slice(first + 1, end + 1)) for d, (first, end) in enumerate(passed)]
+
+
+def diagonal(cells: Float[Tensor, "S T B D"], d: int) -> Float[Tensor, "n B D"]:
+    """A view of the cells that come d-th, in the order of the tour, where the last frame comes first."""
+    return cells.diagonal(cells.shape[1] - 1 - d).movedim(-1, 0)
 
 
 class TSLSTM(nn.Module):
@@ -230,7 +298,7 @@ class TSLSTM(nn.Module):
         self.lags, inputs = lags, 3 * bodies * len(tree)
         self.cores = nn.ModuleList(nn.LSTM(inputs, units, num_layers=2, batch_first=True) for _ in lags)
         self.classify = nn.ModuleList(nn.Linear(units, classes) for _ in lags)
-        self.dropout = nn.Dropout(0.5)
+        self.dropout = Dropout(0.5)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
         x, scores = poses.flatten(2), []
@@ -288,7 +356,7 @@ class PoseConvNet(nn.Module):
         )  # fmt: skip
         left = 60 * -(-frames // 4) * -(-columns // 4)
         self.join = nn.Linear(left, features)
-        self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(features, classes)
+        self.dropout, self.classify = Dropout(0.5), nn.Linear(features, classes)
 
     def features(self, poses: Float[Tensor, "B T M J 3"]) -> Float[Tensor, "B F"]:
         """s, what the hands' attention is conditioned on."""
@@ -331,7 +399,7 @@ class SGN(nn.Module):
             nn.Dropout(0.2),
             nn.Conv1d(4 * width, 8 * width, 1), nn.BatchNorm1d(8 * width), nn.ReLU(),
         )  # fmt: skip
-        self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(8 * width, classes)
+        self.dropout, self.classify = Dropout(0.5), nn.Linear(8 * width, classes)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"]) -> Read:
         B, T = poses.shape[:2]
