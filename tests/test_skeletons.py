@@ -243,8 +243,8 @@ def test_simulated_clips_are_never_called_real(root, tmp_path):
         Skeletons("ntu", "train", "cross_subject", root=root)
     real = tmp_path / "ntu/nturgb+d_skeletons"
     real.mkdir(parents=True)
-    name = "S001C001P001R001A008.skeleton"
-    (real / name).write_bytes((root / "ntu/nturgb+d_skeletons" / name).read_bytes())
+    clip = next(path for path in ntu.files(root) if path.stem[4:12] == "C001P001")
+    (real / clip.name).write_bytes(clip.read_bytes())
     with pytest.raises(ValueError, match="are not simulated; choose another source or root"):
         Skeletons("simulated", "train", "cross_subject", root=tmp_path)
     assert len(Skeletons("ntu", "train", "cross_subject", root=tmp_path)) == 1
