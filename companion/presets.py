@@ -75,6 +75,8 @@ def parse(path: Path, changed: int) -> dict:
     for key in ("params", "needs", "tolerances"):
         if not texts(content[key]):
             raise DamagedFile(f"{path}: {key} is {content[key]!r}; give names")
+    if not texts([content["notebook"]]):
+        raise DamagedFile(f"{path}: notebook is {content['notebook']!r}; give a name")
     for name, value in content["tolerances"].items():
         if not between(value, 0, math.inf):
             raise DamagedFile(f"{path}, tolerances: {name} is {value!r}; give a number from 0")

@@ -128,6 +128,8 @@ def read(path: str | Path) -> dict:
         run = Run(**record["run"])
     except (TypeError, ValueError) as error:
         raise wrong(f"field 'run' is wrong ({error})") from None
+    if record["run"] != asdict(run):
+        raise wrong(f"field 'run' does not hold {', '.join(asdict(run))}")
     if path.parts[-5:] != run.path(".").parts[-5:]:
         raise wrong(f"field 'run' names another file, {Path(*run.path('.').parts[-5:])}")
     for name, value in record["metrics"].items():

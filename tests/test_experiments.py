@@ -181,6 +181,13 @@ def test_any_variant_of_a_chapter_can_be_planned_or_is_refused_in_a_sentence():
     assert refused
 
 
+def test_a_part_that_lacks_a_key_is_one_sentence():
+    run = records.Run("06_attention_on_joints", "sbu", "paper", "five_folds", "pose-convnet-transfer")
+    params = {"data": {}, "fit": PARAMS["fit"], "before": {"fit": PARAMS["fit"]}}
+    with pytest.raises(DamagedFile, match="attention_on_joints.yaml: a part of .* has no key 'release'; add"):
+        experiments.prepare(run, params)
+
+
 def test_other_params_data_or_code_are_made_again(out, trained, monkeypatch):
     first = measured(out).record
     other = PARAMS | {"fit": PARAMS["fit"] | {"lr": 1e-3}}

@@ -4,6 +4,8 @@ import ast
 import copy
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from statistics import median
 
@@ -198,3 +200,19 @@ def test_trained_numbers_may_differ_by_the_tolerance_and_words_not_at_all():
     assert "by more than 3" in compare(stored, stored.replace("91.2</td>", "95</td>"), 3)
     assert "by more than 3" in compare(stored, stored.replace('"hard": 91.2', '"hard": 95.1'), 3)
     assert "words" in compare(stored, stored.replace("hard", "soft"), 3)
+
+
+def test_the_readmes_command_runs_a_notebook_that_names_another_kernel(tmp_path):
+    """As an editor stores it: after its environment, which no list of kernels knows."""
+    (line,) = re.findall(r"^papermill (.*)$", (HOUSE / "README.md").read_text(), re.M)
+    source, out, *words = line.split()
+    stored = nbformat.read(HOUSE / source, as_version=4)
+    stored.cells = [cell for cell in stored.cells if "parameters" in tags(cell)]
+    stored.metadata["kernelspec"] = {"name": ".venv", "display_name": ".venv", "language": "python"}
+    nbformat.write(stored, tmp_path / "notebook.ipynb")
+    call = [sys.executable, "-m", "papermill", "notebook.ipynb", out, *words]
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-1000:]
+    given = "".join(cell.source for cell in nbformat.read(tmp_path / out, as_version=4).cells)
+    assert 'source = "mnist"' in given and "seed = 1" in given
+    assert ".venv/bin/papermill" in (HOUSE / "README.md").read_text()

@@ -85,6 +85,7 @@ def test_unknown_chapters_profiles_and_sources_are_refused(six):
         ("needs: [fit]\n", "", r"six.yaml: key 'needs' is missing or no list"),
         ("notebook: 06_six", "notebook: [", r"six.yaml is not YAML"),
         ("notebook: 06_six", "notebook: \0", r"six.yaml is not YAML"),
+        ("notebook: 06_six", "notebook: ''", r"six.yaml: notebook is ''; give a name"),
         ("{n: 1,", "{n: .nan,", r"six.yaml is not YAML of plain values"),
         ("{n: 1,", "{n: 2026-11-26,", r"six.yaml is not YAML of plain values"),
         ("{n: 1,", "{n: &a [*a],", r"six.yaml is not YAML of plain values"),

@@ -1,4 +1,6 @@
 import json
+import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,6 +140,10 @@ def broken(change):
         (lambda r: json.dumps({**r, "run": {**r["run"], "profile": "huge"}}), "unknown profile 'huge'"),
         (lambda r: json.dumps({**r, "run": {**r["run"], "seed": 3}}), "names another file"),
         (lambda r: json.dumps({**r, "run": {"name": 1}}), "field 'run' is wrong"),
+        (
+            lambda r: json.dumps({**r, "run": {k: v for k, v in r["run"].items() if k != "fold"}}),
+            "field 'run' does not hold notebook, source, profile, protocol, variant, fold, seed",
+        ),
         (lambda r: json.dumps({**r, "units": []}), "field 'units' is no object"),
         (lambda r: json.dumps({**r, "units": {"error": "x"}}), "units do not say of which test set"),
         (lambda r: json.dumps({**r, "units": {"of": "../../x"}}), "units do not say of which test set"),
@@ -228,3 +234,31 @@ def test_a_folder_that_is_tried_is_left_as_it_was(tmp_path):
 def test_a_fingerprint_changes_with_a_bit_and_with_a_border():
     assert files.fingerprint(b"ab") != files.fingerprint(b"aa")
     assert files.fingerprint([b"a", b"bc"]) != files.fingerprint([b"ab", b"c"])
+
+
+def git(folder, *words):
+    own = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    subprocess.run(["git", *who, *words], cwd=folder, env=os.environ | own, check=True, capture_output=True)
+
+
+def test_a_commit_is_told_of_this_repository_alone(tmp_path, monkeypatch):
+    """Not of one that its files were unpacked in, nor where git refuses, as in the clone of another user."""
+    inner = tmp_path / "inner"
+    (inner / "companion").mkdir(parents=True)
+    (inner / "companion/code.py").write_text("one")
+    monkeypatch.setattr(records, "REPOSITORY", inner.resolve())
+    assert (records.commit(), records.dirty()) == (None, None)
+    for folder in (tmp_path, inner):
+        git(folder, "init", "-q")
+        git(folder, "add", "inner/companion/code.py" if folder == tmp_path else "companion/code.py")
+        git(folder, "commit", "-qm", "first")
+        if folder == tmp_path:
+            assert (records.commit(), records.dirty()) == (None, None)
+    assert len(records.commit() or "") == 40 and records.dirty() is False
+    (inner / "companion/code.py").write_text("two")
+    assert records.dirty() is True
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("HOME", str(tmp_path))  # where nobody has called the folder safe
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    assert (records.commit(), records.dirty()) == (None, None)

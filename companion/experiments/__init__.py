@@ -71,7 +71,10 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
     for key, part in presets.parts(params).items():
         if "fit" in part:
             presets.check_options(f"{where}, {key}fit of {run.variant}", part["fit"], chapter.FIT)
-    return chapter.prepare(run, params, root)
+    try:
+        return chapter.prepare(run, params, root)
+    except KeyError as error:
+        raise DamagedFile(f"{where}: a part of {run.variant} has no key {error}; add it there") from None
 
 
 def codes(run: Run, experiment: Experiment) -> dict[str, str]:
