@@ -168,7 +168,8 @@ runs.pivot_table(index=["protocol", "variant"], columns="metric", values=["mean"
 
 # %%
 simulated = measured[(measured.profile == "full") & (measured.protocol == "cross_subject")]
-plain = simulated.variant.isin(["pose-tour", "picture", "crops"]) & simulated.metric.str.fullmatch("within_[a-z]+")
+plain = simulated.variant.isin(["pose-tour", "picture", "crops"])
+plain &= simulated.metric.str.fullmatch("within_[a-z]+")
 own = (simulated.variant == "hands") & simulated.metric.str.fullmatch("within_[a-z]+_rgb")
 within = simulated[simulated.source.eq("simulated") & (plain | own)]
 within = within.assign(group=within.metric.str.extract("within_([a-z]+)")[0])
