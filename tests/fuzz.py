@@ -19,6 +19,7 @@ import warnings
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -375,6 +376,25 @@ def outcome(case: Case, content: bytes) -> str:
     return "read"
 
 
+def peak() -> int:
+    """Bytes that this process has had in memory at most."""
+    (line,) = (
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
+    )
+    return 1024 * int(line.split()[1])
+
+
+def grown(case: Case, most: int) -> int:
+    """By how much a reader with more room makes this process grow: it may ask for much and fill nothing."""
+    resource.setrlimit(resource.RLIMIT_AS, (8 * most, resource.RLIM_INFINITY))
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is from now on
+    before = peak()
+    with suppress(Exception):
+        case.read()
+    resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+    return peak() - before
+
+
 def place(error: BaseException) -> str:
     """Where in this project it was raised last."""
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if "companion" in frame.filename]
@@ -401,6 +421,8 @@ def batch(reader: Reader, done: dict[str, int], count: int, names: list[str], sa
                 os.write(say, f"\n{name}\t".encode())
                 signal.alarm(SECONDS)
                 said = outcome(case, content)
+                if said == "no memory" and grown(case, most) < BYTES:
+                    said = "refused"
                 signal.alarm(0)
                 os.write(say, said.encode("unicode_escape"))
             resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
