@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import tempfile
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="companion-")
     os.environ["COMPANION_OUT"] = folder.name
     config.add_cleanup(folder.cleanup)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
 
 
 @pytest.hookimpl(wrapper=True)
