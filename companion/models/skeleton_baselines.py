@@ -20,6 +20,8 @@ from companion.models.sta_lstm import STALSTM, Dropout, Read
 from companion.ops import pose
 from companion.skeleton import Skeleton
 
+sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward  # of outputs
+
 
 class DeepLSTM(nn.Module):
     """Three LSTM layers on all joints of a frame (Shahroudy et al., CVPR 2016)."""
@@ -220,15 +222,15 @@ class Sweep(torch.autograd.Function):
             seen = torch.cat([diagonal(x, d), h_s, h_t], -1)
             gates = F.linear(seen, weight, bias).to(x.dtype)  # from bf16
             i, f_s, f_t, o = gates[..., : 4 * U].sigmoid_().split(U, -1)
-            u, *p = gates[..., 4 * U :].tanh_().split(U, -1)
-            new, old, trust = i * u, f_s * c_s + f_t * c_t, None
+            u, *p = tanh_(gates[..., 4 * U :]).split(U, -1)
+            new, old, trust, apart = i * u, f_s * c_s + f_t * c_t, None, None
             if found is None:
-                c = new + old
+                c = old + new
             else:
-                trust = torch.exp(-0.5 * (p[0] - diagonal(found, d)).square())
-                c = torch.lerp(old, new, trust)
-            tanh_c = c.tanh()
-            kept += [seen, gates, front[1, stops.start : after.stop].clone(), trust, tanh_c]
+                trust, apart = torch.exp(-0.5 * (p[0] - diagonal(found, d)).square()), new - old
+                c = old.addcmul(trust, apart)
+            tanh_c = tanh_(c.clone())
+            kept += [seen, gates, front[1, stops.start : after.stop].clone(), trust, apart, tanh_c]
             front[0, after], front[1, after] = o * tanh_c, c
             diagonal(states, d).copy_(front[0, after])
         ctx.save_for_backward(weight, found, *kept)
@@ -244,21 +246,20 @@ class Sweep(torch.autograd.Function):
         d_found = None if found is None else torch.empty_like(found)
         front = d_states.new_zeros(2, S + 1, B, U)  # gradients of h and c, so far
         for d, stops, after in reversed(diagonals(S, T)):
-            *kept, seen, gates, c, trust, tanh_c = kept
+            *kept, seen, gates, c, trust, apart, tanh_c = kept
             i, f_s, f_t, o, u, *p = gates.split(U, -1)
-            c_s, c_t = c[:-1], c[1:]
             d_h = front[0, after] + diagonal(d_states, d)
-            d_new = d_old = front[1, after] + d_h * o * (1 - tanh_c.square())
+            d_new = d_old = front[1, after] + tanh_backward(d_h * o, tanh_c)
             d_p = []
             if found is not None:
-                d_new, d_old = trust * d_new, (1 - trust) * d_old
-                d_p = [d_new * (i * u - f_s * c_s - f_t * c_t) * (diagonal(found, d) - p[0])]
+                d_new = trust * d_new
+                d_old = d_old - d_new
+                d_p = [d_new * apart * (diagonal(found, d) - p[0])]
                 diagonal(d_found, d).copy_(-d_p[0])
-            d_gates = torch.cat([d_new * u, d_old * c_s, d_old * c_t, d_h * tanh_c, d_new * i, *d_p], -1)
-            opened, written = gates[..., : 4 * U], gates[..., 4 * U :]
-            d_gates[..., : 4 * U] *= opened * (1 - opened)
-            d_gates[..., 4 * U :] *= 1 - written.square()
-            d_gates = d_gates.flatten(0, 1)
+            d_open = torch.cat([d_new * u, d_old * c[:-1], d_old * c[1:], d_h * tanh_c], -1)
+            d_open = sigmoid_backward(d_open, gates[..., : 4 * U])
+            d_rest = tanh_backward(torch.cat([d_new * i, *d_p], -1), gates[..., 4 * U :])
+            d_gates = torch.cat([d_open, d_rest], -1).flatten(0, 1)
             d_weight.addmm_(d_gates.t(), seen.flatten(0, 1))
             d_bias = d_bias + d_gates.sum(0)
             d_seen, d_s, d_t = (d_gates @ weight).unflatten(0, (-1, B)).split([D, U, U], -1)
@@ -266,6 +267,11 @@ class Sweep(torch.autograd.Function):
             front[:, after] = torch.stack([d_t, d_old * f_t])
             front[:, stops] += torch.stack([d_s, d_old * f_s])
         return d_x, d_weight, d_bias, d_found
+
+
+def tanh_(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """In place, as 2 sigma(2 x) - 1: on a CPU core several times as fast as torch's."""
+    return x.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
 def diagonals(S: int, T: int) -> list[tuple[int, slice, slice]]:
