@@ -13,10 +13,6 @@ from companion.skeleton import KINECT_V2
 B, T, M, C = 64, 16, 2, 25
 
 
-def moved(batch: tuple[Tensor, ...], device: str) -> tuple[Tensor, ...]:
-    return tuple(part.to(device) for part in batch)
-
-
 def step(model: nn.Module, batch: tuple[Tensor, ...], precision: torch.dtype) -> None:
     """Forward and backward."""
     device = batch[0].device.type
@@ -53,7 +49,7 @@ def steps(device: str) -> dict[str, tuple[int, partial]]:
     for name, (model, batch) in models.items():
         model.to(device).train()
         for precision in (torch.float32, torch.bfloat16):
-            call = partial(step, model, moved(batch, device), precision)
+            call = partial(step, model, tuple(part.to(device) for part in batch), precision)
             found[f"{name}, {str(precision).removeprefix('torch.')}"] = (len(batch[0]), call)
     pictures, corners = torch.rand(32, 3, 270, 480, device=device), torch.rand(32, 4, 2, device=device) * 200
     boxes = torch.cat([corners, corners + 40], -1).requires_grad_()

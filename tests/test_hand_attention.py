@@ -220,7 +220,7 @@ def test_a_whole_picture_is_read_wherever_things_are():
 
 
 def test_few_pictures_at_once_are_all_of_them():
-    model, pictures = hand_attention.Whole(3, 1.8).eval(), torch.randint(1, 255, (300, 1, 3, 32, 48))
+    model, pictures = hand_attention.Whole(3, scale=1.8).eval(), torch.randint(1, 255, (300, 1, 3, 32, 48))
     want = model.glimpse(pictures[:, 0].float() / 127.5 - 1)
     torch.testing.assert_close(model.see(pictures.to(torch.uint8))[:, 0], want)
 

@@ -251,6 +251,7 @@ def test_a_film_is_drawn_in_any_size(root):
     assert large[0].shape == (6, 180, 320, 3) and small[0].shape == (6, 90, 160, 3)
     for one, other in zip(small[1:], large[1:], strict=True):
         torch.testing.assert_close(2 * one, other, equal_nan=True)
+    torch.testing.assert_close(train.film(2, 180, [4])[2], large[2][4:5], equal_nan=True)
     means = large[0].view(6, 90, 2, 160, 2, 3).float().mean((2, 4))
     assert (means - small[0]).abs().mean() < 8  # grain, and what the video's compression loses
 

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # What a machine with a GPU must show, in under six minutes: workflow/gpu_check.sh [python]
 #
 # Python is that of the Makefile's environment, or one that has what pyproject.toml asks for (see workflow/README.md).

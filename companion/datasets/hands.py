@@ -194,7 +194,7 @@ class Hands(Dataset):
             self.away[cuts] = far.where(seen.any(1), torch.nan)
 
     def film(
-        self, index: int, height: int | None = None
+        self, index: int, height: int | None = None, steps: Sequence[int] | None = None
     ) -> tuple[UInt8[Tensor, "T H W 3"], Float[Tensor, "T K 2"], Float[Tensor, "T E 4"]]:
         """To look at: the pictures of a batch's clip, and on them the hands and the boxes of what decides.
 
@@ -202,11 +202,13 @@ class Hands(Dataset):
 
         Args:
             height: of the pictures, which are drawn anew for it; only of simulated releases of this code.
+            steps: of the T frames; default all.
         """
         cuts = self.within(torch.tensor([index]))[0]
+        cuts = cuts if steps is None else cuts[steps]
         frames, path = self.every * cuts, self.paths[index]
         if height:
-            pictures = redrawn(path.parents[2], path.stem, height).pictures[frames]
+            pictures = redrawn(path.parents[2], path.stem, height, frames.tolist()).pictures
         else:
             pictures = media.read_video(ntu.video(path), frames.tolist())
         pictures = torch.from_numpy(pictures)

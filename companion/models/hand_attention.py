@@ -52,24 +52,17 @@ class Read(NamedTuple):
     frames: Float[Tensor, "B T"] | None = None  # weights, summing to 1
 
 
-class Crops(nn.Module):
-    """What is to be seen of single crops: the class, from some crops of the clip, wherever they come from.
-
-    A crop is cut into patches of 4 x 4 samples, which one more convolution and a linear layer join. The
-    scores of a clip are the mean over its crops. Only what `see` gives is used later.
+class Pooled(nn.Module):
+    """The class from some crops of a clip, or pictures: the mean of their scores.
 
     Args:
-        side: S, a multiple of 4.
-        seen: D.
+        glimpse: from crops or pictures to D features.
         taken: crops of each clip that a training step looks at.
     """
 
-    def __init__(self, side: int, classes: int, seen: int = 64, taken: int = 16) -> None:
+    def __init__(self, glimpse: nn.Module, classes: int, seen: int, taken: int) -> None:
         super().__init__()
-        self.glimpse = nn.Sequential(
-            nn.Conv2d(3, 32, 4, 4), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.Flatten(),
-            nn.Linear(64 * (side // 4 - 2) ** 2, seen), nn.ReLU(),
-        )  # fmt: skip
+        self.glimpse = glimpse
         self.dropout, self.classify, self.taken = nn.Dropout(0.3), nn.Linear(seen, classes), taken
 
     def see(
@@ -93,7 +86,27 @@ class Crops(nn.Module):
         return Read(scores.sum((1, 2)) / which.sum((1, 2))[:, None].clamp_min(1))
 
 
-class Whole(Crops):
+class Crops(Pooled):
+    """What is to be seen of single crops, wherever they come from.
+
+    A crop is cut into patches of 4 x 4 samples, which one more convolution and a linear layer join. Only
+    what `see` gives is used later.
+
+    Args:
+        side: S, a multiple of 4.
+        seen: D.
+        taken: see `Pooled`.
+    """
+
+    def __init__(self, side: int, classes: int, seen: int = 64, taken: int = 16) -> None:
+        glimpse = nn.Sequential(
+            nn.Conv2d(3, 32, 4, 4), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.Flatten(),
+            nn.Linear(64 * (side // 4 - 2) ** 2, seen), nn.ReLU(),
+        )  # fmt: skip
+        super().__init__(glimpse, classes, seen, taken)
+
+
+class Whole(Pooled):
     """The control of crops: pictures of any size, and the mean of what is seen at all their places.
 
     Samples and patches are those of `Crops`; where something is, is lost.
@@ -103,14 +116,14 @@ class Whole(Crops):
     """
 
     def __init__(self, classes: int, scale: float, seen: int = 64, taken: int = 3) -> None:
-        super().__init__(12, classes, seen, taken)
-        self.glimpse = nn.Sequential(
+        glimpse = nn.Sequential(
             nn.Upsample(scale_factor=scale, mode="bilinear"),
             nn.Conv2d(3, 32, 4, 4), nn.BatchNorm2d(32), nn.ReLU(),
             nn.Conv2d(32, 64, 3), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(64, seen, 3), nn.BatchNorm2d(seen), nn.ReLU(),
             nn.AdaptiveAvgPool2d(1), nn.Flatten(),
         )  # fmt: skip
+        super().__init__(glimpse, classes, seen, taken)
 
     def see(
         self, crops: UInt8[Tensor, "*n 3 H W"], which: Bool[Tensor, "*n"] | None = None

@@ -119,14 +119,14 @@ class Drawn(NamedTuple):
         """The poses in a camera's axes."""
         return self.setup.cameras[camera].on(self.stage).see(self.done.poses)
 
-    def film(self, camera: int, height: int) -> scene.Film:
+    def film(self, camera: int, height: int, frames: Sequence[int] | None = None) -> scene.Film:
         """What a camera takes, 16:9."""
         size, grain = (
             (height, (height * 16 // 9 + 1) // 2 * 2),
             np.random.default_rng([*self.seed, camera, 1]),
         )
         where = self.setup, self.stage, camera
-        return scene.film(self.action.group, self.people, self.done, *where, *size, grain)
+        return scene.film(self.action.group, self.people, self.done, *where, *size, grain, frames)
 
 
 def draw(release: Release, number: int) -> Drawn:
@@ -150,11 +150,12 @@ def draw(release: Release, number: int) -> Drawn:
     return Drawn(action, people, done, room, stage, (*seed, action.number), names)
 
 
-def redrawn(root: str | Path, clip: str, height: int) -> scene.Film:
+def redrawn(root: str | Path, clip: str, height: int, frames: Sequence[int] | None = None) -> scene.Film:
     """A stored clip's pictures in another size, drawn from the scene that its video was drawn from.
 
     Args:
         clip: its name.
+        frames: that are drawn; default all.
 
     Raises:
         ValueError: no such clip, or the release was written by other code.
@@ -167,7 +168,7 @@ def redrawn(root: str | Path, clip: str, height: int) -> scene.Film:
         if clip.endswith(f"P{subject:03}R{repetition:03}A{action.number:03}"):
             drawn = draw(release, number)
             if clip in drawn.names:
-                return drawn.film(drawn.names.index(clip), height)
+                return drawn.film(drawn.names.index(clip), height, frames)
     raise ValueError(f"{root} has no clip {clip}")
 
 

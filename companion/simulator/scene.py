@@ -6,6 +6,7 @@ its stage, which stands somewhere in the room, turned a little.
 Letters: T frames, M bodies, J joints, N shapes, E things that decide, H W a picture's size.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -198,14 +199,18 @@ def film(
     height: int,
     width: int,
     grain: np.random.Generator,
+    frames: Sequence[int] | None = None,
 ) -> Film:
     """Take pictures of a performance.
 
     Args:
         number: of the setup's camera.
         grain: of the camera.
+        frames: that are drawn; default all.
     """
-    T, M, E = *done.poses.shape[:2], len(done.evidence)
+    M, E = done.poses.shape[1], len(done.evidence)
+    frames = range(len(done.poses)) if frames is None else frames
+    T = len(frames)
     view, light = where.cameras[number], where.cameras[number].axes @ where.light
     room = where.room._replace(place=seen(view, where.room.place, where.room))
     view, still, moving = view.on(place), furniture(done, group, where), []
@@ -234,9 +239,9 @@ def film(
     corners = grain.integers(0, 64, (T, 2))
     pictures = np.empty((T, height, width, 3), np.uint8)
     boxes, rays = np.zeros((T, E, 4)), np.zeros((T, 2, len(placed) + 1))
-    for t in range(T):
+    for t, frame in enumerate(frames):
         drawn, mask = render.Canvas(*(array.copy() for array in bare)), hidden.copy()
-        render.draw(places[t], *shapes[1:], focal, light, *drawn, E, mask)
+        render.draw(places[frame], *shapes[1:], focal, light, *drawn, E, mask)
         row, column = corners[t]
         pictures[t] = render.expose(drawn.colour, plateful[row : row + height, column : column + width])
         render.extents(mask, drawn.owner, boxes[t], rays[t])
