@@ -120,12 +120,13 @@ class Experiment:
 
 
 def seed_everything(*seed: int) -> None:
-    """Seed Python and torch from whole numbers, and allow deterministic kernels only."""
+    """Seed Python and torch from whole numbers; allow deterministic kernels only, and f32 that is no TF32."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     value = int(np.random.SeedSequence(seed).generate_state(1)[0])
     random.seed(value)
     torch.manual_seed(value)
     torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def accelerator() -> Accelerator:

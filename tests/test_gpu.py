@@ -84,6 +84,14 @@ def test_scores_are_those_of_the_cpu():
     torch.testing.assert_close(torch.from_numpy(there), here, rtol=1e-5, atol=1e-5)
 
 
+def test_f32_is_no_tf32():
+    """Whose products keep 10 bits: they would differ by a thousandth."""
+    training.seed_everything(0)
+    layer, pictures = nn.Conv2d(16, 16, 3), torch.rand(4, 16, 20, 20)
+    here = layer(pictures)
+    torch.testing.assert_close(layer.cuda()(pictures.cuda()).cpu(), here, rtol=1e-5, atol=1e-5)
+
+
 def test_glimpses_and_crops_are_those_of_the_cpu():
     images, centres = torch.rand(5, 30, 40), 2 * torch.rand(5, 2) - 1
     torch.testing.assert_close(
