@@ -141,7 +141,7 @@ class Evidence(Crops):
 
     def __init__(self, side: int, classes: int, things: int, seen: int = 64, taken: int = 16) -> None:
         super().__init__(side, classes, seen, taken)
-        self.join = nn.Sequential(nn.Linear(things * seen, 128), nn.ReLU())
+        self.join = nn.Sequential(nn.Dropout(0.5), nn.Linear(things * seen, 128), nn.ReLU())
         self.classify = nn.Linear(128, classes)
 
     def forward(self, poses: Float[Tensor, "B T M J 3"], crops: UInt8[Tensor, "B T E 3 S S"]) -> Read:

@@ -280,7 +280,7 @@ def point(action: Action, people: tuple[Person, Person], T: int, rng: np.random.
 
 # Where three things are, to the left and up, and how they are turned to be seen by all cameras; in degrees.
 AROUND = ((75, 3, -18), (-75, 3, 18), (0, -40, 0))
-ASIDE = ((55, 3, -15), (-40, -8, 0), (20, -42, -9))  # with somebody else to the right
+ASIDE = ((60, 3, -21), (25, -5, -13), (3, -46, -5))  # none before somebody else, to the right
 
 PAINTS = (((90, 25, 25), (240, 225, 190)), ((200, 190, 235), (30, 40, 95)), ((25, 70, 35), (245, 200, 205)))
 

@@ -107,12 +107,12 @@ class Stage(NamedTuple):
 
 
 def stage(wide: bool, rng: np.random.Generator) -> Stage:
-    """Anywhere near the middle; two people side by side leave less room."""
-    off = OFF / 3 if wide else OFF
-    angle = np.radians(rng.uniform(-12, 12))
+    """Anywhere near the middle; two people side by side leave less room, and hide less if turned less."""
+    off, back, turn = (OFF / 3, -0.12, 6) if wide else (OFF, 0, 12)
+    angle = np.radians(rng.uniform(-turn, turn))
     c, s = np.cos(angle), np.sin(angle)
     return Stage(
-        np.array([rng.uniform(-off, off), 0, rng.uniform(-0.35, 0.15)]),
+        np.array([rng.uniform(-off, off), 0, back + rng.uniform(-0.35, 0.15)]),
         np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]),
     )
 
