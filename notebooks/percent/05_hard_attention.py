@@ -189,7 +189,8 @@ figures.by_glimpses(
 # Test error on MNIST in percent, beside what this code measured on the same task (profile `paper`, one reading).
 
 # %%
-tables.printed(tables.build()["ram"]).set_index("method")
+built = tables.build()
+tables.printed(built["ram"]).set_index("method")
 
 # %% [markdown]
 # The arXiv version is compared because its numbers could be verified. All later reproductions are below its cluttered
@@ -206,7 +207,7 @@ tables.printed(tables.build()["ram"]).set_index("method")
 # so. What a *control* or *by construction* is, and how many claims are tested together, says notebook 12.
 
 # %%
-claims = tables.build()["claims"]
+claims = built["claims"]
 tables.printed_claims(claims[claims.notebook == name])
 
 # %% [markdown]

@@ -177,7 +177,8 @@ print("at least 40 points above chance:", bool((numbers.accuracy >= chance + 40)
 # from view 3 are files of view 2, on which V12_3 trains: they are not tested, so that 369 clips of eight actions are.
 
 # %%
-rows = pd.concat(tables.build()[table] for table in ("sbu", "nucla"))
+built = tables.build()
+rows = pd.concat(built[table] for table in ("sbu", "nucla", "msr_daily"))
 tables.printed(rows[rows.reproduced.notna()]).set_index("method")
 
 # %% [markdown]
@@ -206,7 +207,7 @@ ablation.set_index(["source", "precision", "variant"])[columns].astype(object).f
 # until the records are made again.
 
 # %%
-claims = tables.build()["claims"]
+claims = built["claims"]
 tables.printed_claims(claims[claims.notebook == name])
 
 # %% [markdown]

@@ -182,7 +182,8 @@ within.pivot_table(index="variant", columns="group", values=["mean", "sd"], sort
 # beside the rows that need one which is not here stands what they need.
 
 # %%
-every = pd.concat([tables.build()[table] for table in ("ntu_hands", "sbu", "msr_daily")])
+built = tables.build()
+every = pd.concat([built[table] for table in ("ntu_hands", "sbu", "msr_daily")])
 ours = every[every.method.str.startswith("Ours")]
 needs = (ours.dataset == "SBU Kinect Interaction").map({True: "the dataset's videos", False: "the dataset"})
 ours = tables.printed(ours).assign(needs=needs.where(ours.reproduced.isna(), ""))
@@ -213,7 +214,7 @@ sbu[sbu.index.str.startswith("pose-convnet")][columns].astype(object).fillna("")
 # found is only that nothing else tells it.
 
 # %%
-claims = tables.build()["claims"]
+claims = built["claims"]
 tables.printed_claims(claims[claims.notebook == name])
 
 # %% [markdown]
