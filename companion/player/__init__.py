@@ -217,8 +217,11 @@ class AttentionPlayer:
             for bone in self.bones:
                 ax.plot(x[bone], y[bone], color="0.73", linewidth=1)
             size = 12 if self.weights is None else 3 + 90 * (self.weights[n, t] / 255)
-            rims = ["none"] * len(x) if self.acting is None else np.where(self.acting[n], TRUTH, "none")
-            ax.scatter(x, y, size, WINDOW, linewidths=0.8, edgecolors=list(rims), zorder=3)
+            over = self.weights is not None and H > 1  # of a picture, what lies under a weight is to be seen
+            rim = WINDOW if over else "none"
+            rims = [rim] * len(x) if self.acting is None else np.where(self.acting[n], TRUTH, rim)
+            fill = to_rgba(WINDOW, 0.3 if over else 1)
+            ax.scatter(x, y, size, [fill], linewidths=0.8, edgecolors=list(rims), zorder=3)
 
         def rectangle(box, **style):
             if np.isfinite(box).all():
