@@ -75,6 +75,10 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         return chapter.prepare(run, params, root)
     except KeyError as error:
         raise DamagedFile(f"{where}: a part of {run.variant} has no key {error}; add it there") from None
+    except ValueError as error:
+        if run.chapter in str(error):
+            raise
+        raise type(error)(f"{where}: {error}") from None
 
 
 def codes(run: Run, experiment: Experiment) -> dict[str, str]:
