@@ -137,9 +137,16 @@ print("at least 40 points above chance:", enough)
 # The profile `full` simulates other performances for each seed. Three more models read the pose: with the joints once
 # each (`pose-once`) or in a random order (`pose-random`), and a recurrent network (`pose-gru`). `evidence` sees nothing in
 # clips without such a thing, so only what it reads within a group counts. Where `picture` is measured it stands beside
-# `crops`: it sees the same things in the same resolution, and more of them. Records that were made before the simulator's
-# second edition are old, and `companion tables` lists them; what they say is of scenes in which colours told the things
-# apart.
+# `crops`: it sees the same things in the same resolution, and more of them.
+#
+# Across people, mean of five seeds: crops around the hands read 90 % right within `chest` and 83 % within `face`, the pose 34
+# and 33 %, which is chance. Within `context` and `two` crops are at chance as well, for they do not reach what is pointed
+# at. Crops at what decides read 97 to 100 % in every group, and 96 to 100 % across views: what decides can be told apart, if
+# one knows where to look.
+#
+# In the simulator's first edition each thing had a colour of its own and each performance a room of its own, so that the
+# colours of the whole picture told most of the things apart, and the rooms all of them across views. Records of that
+# edition are old, and `companion tables` lists them.
 
 # %%
 every = tables.measured()
