@@ -146,11 +146,11 @@ print("at least 40 points above chance:", enough)
 #
 # In the simulator's first edition each thing had a colour of its own and each performance a room of its own, so that the
 # colours of the whole picture told most of the things apart, and the rooms all of them across views. Records of that
-# edition are old, and `companion tables` lists them.
+# edition are old: `companion tables` lists them, and they are left out here.
 
 # %%
 every = tables.measured()
-every = every[(every.notebook == name) & (every.profile == "full")]
+every = every[(every.notebook == name) & (every.profile == "full") & (every.old == "")]
 runs = every[every.metric.str.fullmatch("accuracy|within_[a-z]+")]
 runs.pivot_table(index=["protocol", "variant"], columns="metric", values=["mean", "sd"], sort=False)
 

@@ -154,11 +154,12 @@ numbers.filter(regex="^on_")
 # %% [markdown]
 # ## The ablation
 #
-# On simulated clips, profile `full`, in percent: mean and sd over seeds, each of which has other performances.
+# On simulated clips, profile `full`, in percent: mean and sd over seeds, each of which has other performances. Records made by
+# other code or params than today's, which `companion tables` lists, are left out.
 
 # %%
 measured = tables.measured()
-kept = (measured.notebook == name) & (measured.profile == "full")
+kept = (measured.notebook == name) & (measured.profile == "full") & (measured.old == "")
 runs = measured[kept & measured.metric.str.match("accuracy|within_(chest|face)_rgb")]
 runs.pivot_table(index=["protocol", "variant"], columns="metric", values=["mean", "sd"], sort=False)
 
@@ -167,7 +168,7 @@ runs.pivot_table(index=["protocol", "variant"], columns="metric", values=["mean"
 # and single crops around the hands, from chapter 08; beside them the RGB stream of `hands`, which weighs hands and frames.
 
 # %%
-simulated = measured[(measured.profile == "full") & (measured.protocol == "cross_subject")]
+simulated = measured[(measured.profile == "full") & (measured.protocol == "cross_subject") & (measured.old == "")]
 plain = simulated.variant.isin(["pose-tour", "picture", "crops"])
 plain &= simulated.metric.str.fullmatch("within_[a-z]+")
 own = (simulated.variant == "hands") & simulated.metric.str.fullmatch("within_[a-z]+_rgb")
