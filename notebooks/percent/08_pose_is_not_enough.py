@@ -55,7 +55,10 @@ pd.set_option("display.max_colwidth", 200)
 # things differ. A twin of everything that can be held stands on the counter, and things of one kind may have any colours,
 # so neither what is there nor its colours say anything: only what is done with it does. `tests/short_cuts.py` tries what
 # could give it away all the same (colour histograms, mean pictures, lengths, file sizes and more, across people and across
-# views), and `make test` does so on a small release, where none may come to 15 points above chance.
+# views), and `make test` does so on a small release, where none may come to 15 points above chance. On five releases, 1200
+# tested performances or more in each group, 206 of 208 such tests are at chance, and none comes to 5 points above it. The
+# two that are not: across views, the list of the things to be seen names 37.4 % of `face` right (chance is 33.3 %), for
+# the twin of the toothbrush may be hidden all but a few pixels.
 
 # %%
 name = "08_pose_is_not_enough"
