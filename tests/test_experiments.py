@@ -304,7 +304,7 @@ def call(*words):
     [
         (("soft_hands",), "unknown chapter 'soft_hands'; choose one of attention_on_joints, deformable"),
         (("hard_attention", "--variant", "ram-x"), "unknown variant 'ram-x' of hard_attention; choose ram-T"),
-        (("attention_on_joints", "--variant", "gru"), "unknown variant 'gru'; choose one of sta-lstm"),
+        (("attention_on_joints", "--variant", "gru"), "attention_on_joints.yaml: unknown variant 'gru'"),
         (
             ("pose_is_not_enough", "--variant", "x"),
             "unknown variant 'x' of pose_is_not_enough; choose",

@@ -168,7 +168,8 @@ runs.pivot_table(index=["protocol", "variant"], columns="metric", values=["mean"
 # and single crops around the hands, from chapter 08; beside them the RGB stream of `hands`, which weighs hands and frames.
 
 # %%
-simulated = measured[(measured.profile == "full") & (measured.protocol == "cross_subject") & (measured.old == "")]
+simulated = measured[(measured.profile == "full") & (measured.old == "")]
+simulated = simulated[simulated.protocol == "cross_subject"]
 plain = simulated.variant.isin(["pose-tour", "picture", "crops"])
 plain &= simulated.metric.str.fullmatch("within_[a-z]+")
 own = (simulated.variant == "hands") & simulated.metric.str.fullmatch("within_[a-z]+_rgb")
