@@ -158,8 +158,8 @@ runs = every[every.metric.str.fullmatch("accuracy|within_[a-z]+")]
 runs.pivot_table(index=["protocol", "variant"], columns="metric", values=["mean", "sd"], sort=False)
 
 # %% [markdown]
-# Things that are pointed at lie beyond the hand, some farther than others. How far may they be? The wide crops reach 300
-# pixels from the hand, so most things are in them; but so are the others, and all are small.
+# Things that are pointed at lie beyond the hand, some farther than others. How far may they be? The wide crops, where
+# they are measured, reach 300 pixels from the hand, so most things are in them; but so are the others, and all are small.
 
 # %% tags=["nbval-ignore-output", "picture"]
 far = every[every.metric.str.match("within_context_to_") & (every.protocol == "cross_subject")]
