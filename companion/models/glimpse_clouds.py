@@ -1,0 +1,242 @@
+"""Glimpse Clouds (Baradel, Wolf, Mille, Taylor, CVPR 2018): attention in feature space, no pose at test time.
+
+In each frame a recurrent locator places G glimpses on the feature map Z_t, one after the other, wherever it
+likes: nothing asks that glimpses of neighbouring frames lie close together.
+
+    h_g = GRU([z_{g-1}, r], h_{g-1})          z_{g-1}: the glimpse before, r: what the workers know so far
+    l_g = W [h_g, c_t]                        x y s_x s_y; c_t: the context, what the whole frame shows
+    z_g = mean of crop(Z_t, l_g)              with a gradient to l_g
+    v_g = z_g * MLP(l_g)                      what was seen, and where
+
+K recurrent workers follow what the glimpses show. Each glimpse is dealt to the workers, softly, as those
+glimpses of the past that look like it were; older ones count less:
+
+    a_gk = sum_m w_gm p_mk / sum_m w_gm,      w_gm = exp(-d(v_g, v_m) - age_m / 4)
+    p_g = softmax(a_g / 0.1)                  over the workers; m runs over all glimpses of earlier frames
+    r^k_t = GRU^k(sum_g p_gk v_g, r^k_{t-1})
+
+d is the Euclidean distance after a learned linear map of the standardised v: a positive definite
+Mahalanobis metric, whose scale does not depend on the batch. In the first frame, which has no past, p_g is
+learned. Each worker scores the classes after each frame; the mean of all is the answer.
+
+The paper's details are known here from memory and from its public release, see `docs/ledger.md`. Four
+arguments of `GlimpseClouds` switch to what the release computes instead.
+
+Letters: B clips, T frames, G glimpses a frame, K workers, D channels, E channels of the context, H W of the
+map, S state of a worker, C classes, J joints, M glimpses of earlier frames, P size of the metric.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from companion.ops.spatial_transformer import pooled
+
+MEMORY = 4.0  # frames after which a glimpse of the past counts for 1 / e
+TEMPERATURE = 0.1  # below 1 / K: above it, weights that follow earlier weights all become equal
+START = -1.0  # a glimpse begins sigmoid(START) = 0.27 of the map wide
+
+
+class Read(NamedTuple):
+    """What the model says, and what it looked at."""
+
+    logits: Float[Tensor, "B C"]
+    steps: Float[Tensor, "B T K C"]  # of each worker after each frame
+    glimpses: Float[Tensor, "B T G 4"]  # x y s_x s_y, in units of half the picture
+    workers: Float[Tensor, "B T G K"]  # how each glimpse is dealt to the workers, summing to 1
+
+
+class Locator(nn.Module):
+    """Where to look next. Its state goes on from each frame's last glimpse to the next frame's first."""
+
+    def __init__(self, seen: int, workers: int, context: int, hidden: int = 512) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(seen + workers, hidden)
+        self.where = nn.Linear(hidden + context, 4)
+        with torch.no_grad():
+            self.where.bias.copy_(torch.tensor([0.0, 0, START, START]))
+
+    def forward(
+        self,
+        z: Float[Tensor, "B D"],
+        r: Float[Tensor, "B S"],
+        c: Float[Tensor, "B E"],
+        h: Float[Tensor, "B hidden"],
+    ) -> tuple[Float[Tensor, "B 4"], Float[Tensor, "B hidden"]]:
+        h = self.cell(torch.cat([z, r], -1), h)
+        place, extent = self.where(torch.cat([h, c], -1)).split(2, -1)
+        return torch.cat([place.tanh(), extent.sigmoid()], -1), h
+
+
+class Workers(nn.Module):
+    """K recurrent networks side by side, each with weights, a state and a classifier of its own.
+
+    Args:
+        shared_state: the release: every worker goes on from the first one's state, so that the others
+            never see their own past.
+    """
+
+    def __init__(
+        self, workers: int, seen: int, classes: int, state: int = 512, shared_state: bool = False
+    ) -> None:
+        super().__init__()
+        self.state, self.shared_state = state, shared_state
+        for name, inputs, outputs in (
+            ("read", seen, 3 * state),
+            ("recur", state, 3 * state),
+            ("classify", state, classes),
+        ):
+            bound = 1 / math.sqrt(state)
+            self.register_parameter(
+                f"{name}_weight", nn.Parameter(torch.empty(workers, inputs, outputs).uniform_(-bound, bound))
+            )
+            self.register_parameter(
+                f"{name}_bias", nn.Parameter(torch.empty(workers, 1, outputs).uniform_(-bound, bound))
+            )
+
+    def forward(self, seen: Float[Tensor, "K B D"], r: Float[Tensor, "K B S"]) -> Float[Tensor, "K B S"]:
+        """The next states."""
+        if not self.shared_state:
+            return self.advanced(slice(None), seen, r)
+        first = self.advanced(slice(1), seen[:1], r[:1])
+        others = self.advanced(slice(1, None), seen[1:], first.expand_as(r[1:]))
+        return torch.cat([first, others])
+
+    def advanced(self, which: slice, seen: Tensor, r: Tensor) -> Float[Tensor, "k B S"]:
+        read = torch.baddbmm(self.read_bias[which], seen, self.read_weight[which])
+        recur = torch.baddbmm(self.recur_bias[which], r, self.recur_weight[which])
+        (reset, update, new), (own_reset, own_update, own_new) = read.chunk(3, -1), recur.chunk(3, -1)
+        update = (update + own_update).sigmoid()
+        new = (new + (reset + own_reset).sigmoid() * own_new).tanh()
+        return torch.lerp(new, r, update)
+
+    def scores(self, r: Float[Tensor, "K N S"]) -> Float[Tensor, "K N C"]:
+        return torch.baddbmm(self.classify_bias, r, self.classify_weight)
+
+
+class Memory(nn.Module):
+    """Deals glimpses to workers, as those of the past that look like them were dealt.
+
+    Args:
+        size: P, of the space in which glimpses are compared.
+        reversed_decay: the release: the oldest glimpses count most.
+    """
+
+    def __init__(
+        self, glimpses: int, workers: int, seen: int, size: int = 256, reversed_decay: bool = False
+    ) -> None:
+        super().__init__()
+        self.reversed_decay = reversed_decay
+        self.metric = nn.Linear(seen, min(size, seen), bias=False)
+        nn.init.orthogonal_(self.metric.weight, 1 / math.sqrt(2 * min(size, seen)))
+        self.first = nn.Parameter(torch.randn(glimpses, workers))
+
+    def keys(self, v: Float[Tensor, "B G D"]) -> Float[Tensor, "B G P"]:
+        """Where glimpses lie in the space in which they are compared; unrelated ones are about 1 apart."""
+        return self.metric(F.layer_norm(v, v.shape[-1:]))
+
+    def forward(
+        self,
+        keys: Float[Tensor, "B G P"],
+        past: Float[Tensor, "B M P"],
+        dealt: Float[Tensor, "B M K"],
+    ) -> Float[Tensor, "B G K"]:
+        """p of the glimpses of one frame, given those of all earlier ones, oldest first."""
+        if not past.shape[1]:
+            return (self.first.softmax(-1)).expand(len(keys), -1, -1)
+        G = keys.shape[1]
+        age = torch.arange(past.shape[1] // G, 0, -1, dtype=keys.dtype, device=keys.device)
+        age = (age.flip(0) if self.reversed_decay else age).repeat_interleave(G)
+        weights = (-distances(keys, past) - age / MEMORY).softmax(-1)
+        return (weights @ dealt / TEMPERATURE).softmax(-1)
+
+
+def distances(a: Float[Tensor, "B G P"], b: Float[Tensor, "B M P"]) -> Float[Tensor, "B G M"]:
+    """Euclidean distances, by products; with a finite slope where two are equal."""
+    squared = a.square().sum(-1)[..., None] + b.square().sum(-1)[:, None] - 2 * a @ b.transpose(1, 2)
+    return (squared.clamp_min(0) + 1e-6).sqrt()
+
+
+class GlimpseClouds(nn.Module):
+    """The attention and the workers, on feature maps that a backbone has made.
+
+    Args:
+        seen: D, channels of the map.
+        context: E.
+        glimpses: G.
+        workers: K.
+        side: samples on a crop's side.
+        crop_gradient: False, the release: no gradient passes through the crop to where it is cut.
+        shared_worker_state, reversed_decay: see `Workers` and `Memory`.
+
+    Raises:
+        ValueError: no glimpse, or no worker.
+    """
+
+    def __init__(
+        self,
+        seen: int,
+        context: int,
+        classes: int,
+        glimpses: int = 3,
+        workers: int = 3,
+        state: int = 512,
+        side: int = 7,
+        crop_gradient: bool = True,
+        shared_worker_state: bool = False,
+        reversed_decay: bool = False,
+    ) -> None:
+        super().__init__()
+        for name, value in (("glimpses", glimpses), ("workers", workers)):
+            if value < 1:
+                raise ValueError(f"{name} is {value}; there must be at least one")
+        self.glimpses, self.side, self.crop_gradient = glimpses, side, crop_gradient
+        self.locator = Locator(seen, state, context)
+        self.where = nn.Sequential(nn.Linear(4, 256), nn.ReLU(), nn.Linear(256, seen))
+        self.memory = Memory(glimpses, workers, seen, reversed_decay=reversed_decay)
+        self.workers = Workers(workers, seen, classes, state, shared_worker_state)
+
+    def forward(self, maps: Float[Tensor, "B T D H W"], context: Float[Tensor, "B T E"]) -> Read:
+        B, T, D = maps.shape[:3]
+        z, h = maps.new_zeros(B, D), maps.new_zeros(B, self.locator.cell.hidden_size)
+        r = maps.new_zeros(len(self.workers.read_weight), B, self.workers.state)
+        past, dealt = maps.new_zeros(B, 0, self.memory.metric.out_features), maps.new_zeros(B, 0, len(r))
+        places, states = [], []
+        for t in range(T):
+            known, seen, cloud = r.sum(0), [], []
+            for _ in range(self.glimpses):
+                l, h = self.locator(z, known, context[:, t], h)
+                at = l if self.crop_gradient else l.detach()
+                z = pooled(maps[:, t], at[:, None], self.side)[:, 0]
+                seen.append(z)
+                cloud.append(l)
+            l = torch.stack(cloud, 1)
+            v = torch.stack(seen, 1) * self.where(l)
+            keys = self.memory.keys(v)
+            p = self.memory(keys, past, dealt)
+            past, dealt = torch.cat([past, keys], 1), torch.cat([dealt, p], 1)
+            r = self.workers(torch.einsum("bgk,bgd->kbd", p, v), r)
+            places.append(l)
+            states.append(r)
+        steps = self.workers.scores(torch.stack(states, 2).flatten(1, 2)).unflatten(1, (B, T))
+        steps = steps.permute(1, 2, 0, 3)
+        return Read(steps.mean((1, 2)), steps, torch.stack(places, 1), dealt.unflatten(1, (T, -1)))
+
+
+def diversity(glimpses: Float[Tensor, "B T G 4"]) -> Float[Tensor, ""]:
+    """L_G1 = sum over pairs of a frame's glimpses of 1 / (1 + |l_g - l_g'|): they shall spread."""
+    G = glimpses.shape[2]
+    one, other = torch.triu_indices(G, G, 1, device=glimpses.device)
+    apart = (glimpses[:, :, one] - glimpses[:, :, other]).square().sum(-1)
+    return 2 * (1 / (1 + (apart + 1e-6).sqrt())).sum(-1).mean()
+
+
+def attraction(glimpses: Float[Tensor, "B T G 4"], joints: Float[Tensor, "B T J 2"]) -> Float[Tensor, ""]:
+    """L_G2 = sum over a frame's glimpses of the distance to the nearest joint; NaN where one is not seen."""
+    off = (glimpses[..., None, :2] - joints[:, :, None]).square().sum(-1)
+    nearest = (off.nan_to_num(torch.inf).amin(-1) + 1e-6).sqrt()
+    return nearest.where(nearest.isfinite(), 0).sum(-1).mean()

@@ -1,0 +1,75 @@
+"""Glimpse Clouds, the obvious version: a loop over clips' frames, glimpses, workers and pairs of glimpses.
+
+It reads the weights of a `GlimpseClouds`, which it does not call: the reference of its tests and benchmarks.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from companion.models.glimpse_clouds import MEMORY, TEMPERATURE, Read
+
+
+def gru(workers, k):
+    """PyTorch's own cell with the weights of one worker."""
+    seen, state = workers.read_weight.shape[1], workers.state
+    cell = nn.GRUCell(seen, state).to(workers.read_weight)
+    cell.weight_ih, cell.weight_hh = (
+        nn.Parameter(w[k].T) for w in (workers.read_weight, workers.recur_weight)
+    )
+    cell.bias_ih, cell.bias_hh = (nn.Parameter(b[k, 0]) for b in (workers.read_bias, workers.recur_bias))
+    return cell
+
+
+def cut(maps, l, side):
+    line = torch.linspace(-1, 1, side, dtype=maps.dtype)
+    across = (l[:, :1] + l[:, 2:3] * line)[:, None].expand(-1, side, -1)
+    down = (l[:, 1:2] + l[:, 3:] * line)[:, :, None].expand(-1, -1, side)
+    return F.grid_sample(maps, torch.stack([across, down], -1), align_corners=True)
+
+
+def distance(memory, one, other):
+    """Mahalanobis, with the matrix written out."""
+    A = memory.metric.weight
+    off = F.layer_norm(one, one.shape[-1:]) - F.layer_norm(other, other.shape[-1:])
+    return torch.sqrt(torch.einsum("bd,de,be->b", off, A.T @ A, off).clamp_min(0) + 1e-6)
+
+
+def read(model, maps, context):
+    B, T, D = maps.shape[:3]
+    G, workers = model.glimpses, model.workers
+    K = len(workers.read_weight)
+    cells = [gru(workers, k) for k in range(K)]
+    r = [maps.new_zeros(B, workers.state) for _ in range(K)]
+    z, h = maps.new_zeros(B, D), maps.new_zeros(B, model.locator.cell.hidden_size)
+    past, places, assigned, steps = [], [], [], []
+    for t in range(T):
+        frame, known = [], sum(r)
+        for _ in range(G):
+            h = model.locator.cell(torch.cat([z, known], 1), h)
+            raw = model.locator.where(torch.cat([h, context[:, t]], 1))
+            l = torch.cat([torch.tanh(raw[:, :2]), torch.sigmoid(raw[:, 2:])], 1)
+            z = cut(maps[:, t], l, model.side).mean((2, 3))
+            frame.append((l, z * model.where(l)))
+        p = []
+        for g, (_, v) in enumerate(frame):
+            if not past:
+                p.append(torch.softmax(model.memory.first[g], 0).expand(B, K))
+                continue
+            total, votes = 0, 0
+            for t_m, v_m, p_m in past:
+                w = torch.exp(-distance(model.memory, v, v_m) - (t - t_m) / MEMORY)[:, None]
+                total, votes = total + w, votes + w * p_m
+            p.append(torch.softmax(votes / total / TEMPERATURE, 1))
+        for k in range(K):
+            seen = sum(p[g][:, k : k + 1] * frame[g][1] for g in range(G))
+            r[k] = cells[k](seen, r[k])
+        past += [(t, v, p[g]) for g, (_, v) in enumerate(frame)]
+        places.append(torch.stack([l for l, _ in frame], 1))
+        assigned.append(torch.stack(p, 1))
+        steps.append(
+            torch.stack([r[k] @ workers.classify_weight[k] + workers.classify_bias[k] for k in range(K)], 1)
+        )
+    steps = torch.stack(steps, 1)
+    mean = steps.sum((1, 2)) / (T * K)
+    return Read(mean, steps, torch.stack(places, 1), torch.stack(assigned, 1))

@@ -1,0 +1,122 @@
+import math
+
+import pytest
+import torch
+from glimpse_loops import read
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from companion.models.glimpse_clouds import GlimpseClouds, Memory, Workers, attraction, distances, diversity
+
+
+def made(G=2, K=3, seed=0, **options):
+    torch.manual_seed(seed)
+    return GlimpseClouds(5, 4, 6, glimpses=G, workers=K, state=7, side=3, **options).double()
+
+
+def drawn(B=3, T=4, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    return (torch.randn(*s, generator=g, dtype=torch.float64) for s in ((B, T, 5, 4, 6), (B, T, 4)))
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    B=st.integers(1, 3), T=st.integers(1, 4), G=st.integers(1, 3), K=st.integers(1, 3), seed=st.integers(0, 9)
+)
+def test_equals_the_loop_over_pairs(B, T, G, K, seed):
+    model, (maps, context) = made(G, K, seed), drawn(B, T, seed)
+    for one, other in zip(model(maps, context), read(model, maps, context), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_and_so_do_its_gradients():
+    model, (maps, context) = made(), drawn()
+    found = []
+    for call in (model, lambda *x: read(model, *x)):
+        out = call(maps, context)
+        value = out.logits.square().sum() + diversity(out.glimpses)
+        found.append(torch.autograd.grad(value, model.locator.where.weight)[0])
+    torch.testing.assert_close(*found)
+
+
+def test_every_glimpse_is_dealt_whole():
+    maps, context = drawn()
+    torch.testing.assert_close(made()(maps, context).workers.sum(-1), torch.ones(3, 4, 2).double())
+
+
+def test_permuting_the_workers_permutes_what_they_say():
+    model, other, (maps, context) = made(), made(), drawn()
+    order = torch.tensor([2, 0, 1])
+    with torch.no_grad():
+        for value in other.workers.parameters():
+            value.copy_(value[order])
+        other.memory.first.copy_(other.memory.first[:, order])
+    one, two = model(maps, context), other(maps, context)
+    torch.testing.assert_close(two.logits, one.logits)
+    torch.testing.assert_close(two.steps, one.steps[:, :, order])
+    torch.testing.assert_close(two.workers, one.workers[..., order])
+
+
+def test_no_clip_is_read_by_its_neighbours():
+    model, (maps, context) = made(), drawn()
+    alone = torch.cat([model(maps[i, None], context[i, None]).logits for i in range(3)])
+    torch.testing.assert_close(alone, model(maps, context).logits)
+
+
+def test_the_metric_is_kept_with_the_weights():
+    assert "memory.metric.weight" in made().state_dict()
+
+
+def test_unrelated_glimpses_begin_about_one_apart():
+    memory, v = Memory(2, 3, 512), 1000 * torch.randn(40, 2, 512)
+    keys = memory.keys(v)
+    assert 0.8 < distances(keys[:, :1], keys[:, 1:]).mean() < 1.2
+
+
+def test_the_crop_gives_the_locator_its_gradient():
+    """Without it, and without the embedding of the place, the class says nothing to where a glimpse lies."""
+    maps, context = drawn()
+    for whole in (True, False):
+        model = made(crop_gradient=whole)
+        model.where.requires_grad_(False)
+        for layer in (model.where[0], model.where[2]):
+            layer.weight.zero_()
+        model(maps, context).logits.square().sum().backward()
+        assert bool(model.locator.where.weight.grad.abs().sum() > 0) is whole
+
+
+def test_release_a_worker_that_is_not_the_first_has_no_past():
+    torch.manual_seed(0)
+    for shared in (True, False):
+        workers = Workers(3, 5, 2, 7, shared_state=shared)
+        seen, r = torch.randn(3, 2, 5), torch.randn(3, 2, 7)
+        other = r.clone()
+        other[1:] += 1
+        assert torch.equal(workers(seen, r)[1:], workers(seen, other)[1:]) is shared
+
+
+def test_release_the_oldest_glimpses_count_most():
+    keys = torch.zeros(1, 1, 4)
+    past, dealt = torch.zeros(1, 6, 4), torch.eye(2).repeat_interleave(3, 0)[None]  # old to 0, new to 1
+    for wrong in (True, False):
+        p = Memory(1, 2, 8, 4, reversed_decay=wrong)(keys, past, dealt)
+        assert p.argmax() == (0 if wrong else 1)
+
+
+def test_diversity_by_hand():
+    """Two pairs, counted both ways: 3 and 4 apart give 5."""
+    glimpses = torch.tensor([[0.0, 0, 0, 0], [3, 4, 0, 0]])[None, None]
+    assert diversity(glimpses).item() == pytest.approx(2 / 6, abs=1e-4)
+
+
+def test_attraction_by_hand():
+    glimpses = torch.tensor([[0.0, 0, 1, 1], [3, 4, 1, 1]])[None, None]
+    joints = torch.tensor([[[0.0, 1], [3, 2], [math.nan, math.nan]]])[None]
+    assert attraction(glimpses, joints).item() == pytest.approx(1 + 2, abs=1e-4)
+    assert attraction(glimpses, torch.full_like(joints, math.nan)).item() == 0
+
+
+@pytest.mark.parametrize("name", ["glimpses", "workers"])
+def test_there_must_be_some(name):
+    with pytest.raises(ValueError, match=f"{name} is 0"):
+        GlimpseClouds(5, 4, 6, **{name: 0})
