@@ -23,7 +23,13 @@ from companion.code import closure
 from companion.files import DamagedFile, fingerprint, scratch, write_whole
 from companion.formats.clips import Clip, read_all
 
-DTYPES = {"int64": "I64", "float32": "F32", "uint8": "U8", "bool": "BOOL"}  # in the order of the format
+DTYPES = {
+    "int64": "I64",
+    "float32": "F32",
+    "float16": "F16",
+    "uint8": "U8",
+    "bool": "BOOL",
+}  # in the order of the format
 COUNTS, DIGITS = "I64", 12  # the type of what counts rows; of a fingerprint
 WEEK, PIECE = 7 * 24 * 3600, 1 << 20  # seconds, bytes
 

@@ -1,0 +1,144 @@
+"""Whole frames: which are shown, where joints and evidence lie in them, and what a backbone makes of them."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from companion.datasets.video_clips import VideoClips, in_halves, repetition
+from companion.files import DamagedFile
+from companion.formats import ntu
+from companion.media import read_video
+from companion.simulator import release
+from companion.simulator.release import Release
+
+SMALL = Release(groups=("chest", "two"), subjects=3, cameras=1, repetitions=2, frames=12, height=90)
+
+
+@pytest.fixture(scope="module")
+def root():
+    return release.stored(SMALL)
+
+
+def data(root, split="train", **options):
+    return VideoClips("simulated", split, "cross_subject", root=root, **{"frames": 4, **options})
+
+
+def test_a_clip_shows_the_middle_of_each_of_its_parts(root):
+    test = data(root, "test")
+    batch = test.__getitems__([1, 0])
+    for row, n in enumerate((1, 0)):
+        path = test.paths[n]
+        length = len(ntu.pixels(path)[0])
+        frames = [int((t + 0.5) * length / 4) for t in range(4)]
+        pictures = read_video(ntu.video(path), frames)
+        assert np.array_equal(batch.frames[row].permute(0, 2, 3, 1), pictures)
+        assert batch.label[row] == test.label[n]
+
+
+def test_training_shows_a_random_frame_of_each_part(root):
+    train = data(root)
+    shown = []
+    for epoch in range(12):
+        train.set_epoch(epoch)
+        shown.append(train.within(torch.arange(len(train))))
+        train.set_epoch(epoch)
+        assert torch.equal(shown[-1], train.within(torch.arange(len(train))))
+    shown, length = torch.stack(shown).double(), train.lengths[None, :, None].double()
+    part = torch.arange(4)
+    assert ((shown >= (part * length / 4).floor()) & (shown < (part + 1) * length / 4)).all()
+    assert (shown.std(0) > 0).all()
+
+
+def test_joints_lie_on_the_picture_where_the_truth_has_them(root):
+    test = data(root, "test", every=2)
+    batch = test.__getitems__(range(len(test)))
+    height, width = SMALL.height, 160
+    for n, truth in enumerate(test.truth):
+        frames = 2 * test.within(torch.tensor([n]))[0]
+        joints = in_halves(torch.tensor(truth["pose"])[frames], height, width)
+        off = (batch.joints[n, :, :, None] - joints[:, None]).abs().flatten(3)  # T M M J2
+        off = off.nanquantile(0.5, -1).nan_to_num(9).amin(1)  # the sensor has its own order of people
+        assert (off < 0.03).float().mean() > 0.8  # it has noise, and loses somebody now and then
+        assert torch.equal(batch.frames[n], test.shown[test.first[n] + frames // 2])
+
+
+def test_boxes_are_those_of_the_truth_and_are_there_in_the_action_alone(root):
+    test = data(root, "test")
+    batch = test.__getitems__(range(len(test)))
+    seen = 0
+    for n, truth in enumerate(test.truth):
+        frames = test.within(torch.tensor([n]))[0].tolist()
+        first, end = truth["frames"]
+        assert batch.acting[n].tolist() == [first <= t < end for t in frames]
+        for e, thing in enumerate(truth["evidence"]):
+            for t, frame in enumerate(frames):
+                box = batch.boxes[n, t, e]
+                if first <= frame < end and thing["visible"][frame] > 0.3:
+                    x0, y0, x1, y1 = thing["box"][frame]
+                    want = [2 * x0 / 159 - 1, 2 * y0 / 89 - 1, 2 * x1 / 159 - 1, 2 * y1 / 89 - 1]
+                    assert box.tolist() == pytest.approx(want, abs=1e-5)
+                    seen += 1
+                else:
+                    assert box.isnan().all()
+    assert seen > 20
+
+
+class Means(nn.Module):
+    """A backbone: means of 2 x 2 pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, frames):
+        return self.scale * nn.functional.avg_pool2d(frames.float(), 2)
+
+
+def test_maps_of_a_backbone_take_the_place_of_the_frames(root):
+    test = data(root, "test")
+    before = test.__getitems__([3])
+    net = Means()
+    test.see(net)
+    batch = test.__getitems__([3])
+    assert batch.frames.dtype == torch.float16 and batch.frames.shape == (1, 4, 3, 45, 80)
+    torch.testing.assert_close(batch.frames[0].float(), net(before.frames[0]).detach(), rtol=1e-3, atol=0.1)
+    net.scale.data.fill_(1)
+    test.see(net)
+    assert not torch.equal(batch.frames, test.__getitems__([3]).frames)
+
+
+def test_fewer_repetitions_are_tested_but_all_train(root):
+    assert len(data(root, "test", repetitions=1)) * 2 == len(data(root, "test"))
+    assert {repetition(name) for name in data(root, "test", repetitions=1).names} == {1}
+    assert len(data(root, repetitions=1)) == len(data(root))
+
+
+def test_frames_are_scaled(root):
+    assert data(root, size=(36, 64))[0].frames.shape == (4, 3, 36, 64)
+
+
+def test_a_limit_is_kept(root):
+    with pytest.raises(ValueError, match="larger limit"):
+        data(root, size=(30, 52), limit=1 << 20)
+
+
+def test_a_clip_without_a_video_is_named(root, tmp_path):
+    shutil.copytree(root / "ntu", tmp_path / "ntu")
+    lost = next((tmp_path / "ntu" / "nturgb+d_rgb").glob("*P002*.avi"))
+    lost.unlink()
+    with pytest.raises(DamagedFile, match=lost.name):
+        data(tmp_path)
+    with pytest.warns(UserWarning, match="1 videos are left out"):
+        train = data(tmp_path, strict=False)
+    assert len(train) == len(data(root)) - 1 and lost.name in train.damaged[0]
+    whole = data(root)
+    for n, name in enumerate(train.names):
+        other = whole.names.index(name)
+        one, two = (
+            data.shown[data.first[k] : data.first[k] + data.lengths[k]]
+            for data, k in ((train, n), (whole, other))
+        )
+        assert torch.equal(one, two)
