@@ -4,21 +4,9 @@ It reads the weights of a `GlimpseClouds`, which it does not call: the reference
 """
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from companion.models.glimpse_clouds import MEMORY, TEMPERATURE, Read
-
-
-def gru(workers, k):
-    """PyTorch's own cell with the weights of one worker."""
-    seen, state = workers.read_weight.shape[1], workers.state
-    cell = nn.GRUCell(seen, state).to(workers.read_weight)
-    cell.weight_ih, cell.weight_hh = (
-        nn.Parameter(w[k].T) for w in (workers.read_weight, workers.recur_weight)
-    )
-    cell.bias_ih, cell.bias_hh = (nn.Parameter(b[k, 0]) for b in (workers.read_bias, workers.recur_bias))
-    return cell
 
 
 def cut(maps, l, side):
@@ -29,17 +17,15 @@ def cut(maps, l, side):
 
 
 def distance(memory, one, other):
-    """Mahalanobis, with the matrix written out."""
-    A = memory.metric.weight
+    """Mahalanobis: the length of the difference after the metric's map."""
     off = F.layer_norm(one, one.shape[-1:]) - F.layer_norm(other, other.shape[-1:])
-    return torch.sqrt(torch.einsum("bd,de,be->b", off, A.T @ A, off).clamp_min(0) + 1e-6)
+    return torch.sqrt((off @ memory.metric.weight.T).square().sum(1) + 1e-6)
 
 
 def read(model, maps, context):
     B, T, D = maps.shape[:3]
     G, workers = model.glimpses, model.workers
     K = len(workers.read_weight)
-    cells = [gru(workers, k) for k in range(K)]
     r = [maps.new_zeros(B, workers.state) for _ in range(K)]
     z, h = maps.new_zeros(B, D), maps.new_zeros(B, model.locator.cell.hidden_size)
     past, places, assigned, steps = [], [], [], []
@@ -63,7 +49,14 @@ def read(model, maps, context):
             p.append(torch.softmax(votes / total / TEMPERATURE, 1))
         for k in range(K):
             seen = sum(p[g][:, k : k + 1] * frame[g][1] for g in range(G))
-            r[k] = cells[k](seen, r[k])
+            r[k] = torch.gru_cell(
+                seen,
+                r[k],
+                workers.read_weight[k].T,
+                workers.recur_weight[k].T,
+                workers.read_bias[k, 0],
+                workers.recur_bias[k, 0],
+            )
         past += [(t, v, p[g]) for g, (_, v) in enumerate(frame)]
         places.append(torch.stack([l for l, _ in frame], 1))
         assigned.append(torch.stack(p, 1))
