@@ -9,6 +9,12 @@ from torch.nn import functional as F
 from companion.models.glimpse_clouds import MEMORY, TEMPERATURE, Read
 
 
+def gru(cells, k, seen, h):
+    """PyTorch's own cell."""
+    weights = cells.read[k].T, cells.recur[k].T, cells.read_bias[k, 0], cells.recur_bias[k, 0]
+    return torch.gru_cell(seen, h, *weights)
+
+
 def cut(maps, l, side):
     line = torch.linspace(-1, 1, side, dtype=maps.dtype)
     across = (l[:, :1] + l[:, 2:3] * line)[:, None].expand(-1, side, -1)
@@ -16,24 +22,24 @@ def cut(maps, l, side):
     return F.grid_sample(maps, torch.stack([across, down], -1), align_corners=True)
 
 
-def distance(memory, one, other):
-    """Mahalanobis: the length of the difference after the metric's map."""
+def distance(metric, one, other):
+    """Mahalanobis, with the matrix written out."""
     off = F.layer_norm(one, one.shape[-1:]) - F.layer_norm(other, other.shape[-1:])
-    return torch.sqrt((off @ memory.metric.weight.T).square().sum(1) + 1e-6)
+    return torch.sqrt(((off @ metric) * off).sum(1).clamp_min(0) + 1e-6)
 
 
 def read(model, maps, context):
     B, T, D = maps.shape[:3]
-    G, workers = model.glimpses, model.workers
-    K = len(workers.read_weight)
-    r = [maps.new_zeros(B, workers.state) for _ in range(K)]
-    z, h = maps.new_zeros(B, D), maps.new_zeros(B, model.locator.cell.hidden_size)
+    G, workers, cells, locator = model.glimpses, model.workers, model.workers.cells, model.locator
+    K, metric = len(workers.classify), model.memory.metric.weight.T @ model.memory.metric.weight
+    r = [maps.new_zeros(B, cells.state) for _ in range(K)]
+    z, h = maps.new_zeros(B, D), maps.new_zeros(B, locator.cell.state)
     past, places, assigned, steps = [], [], [], []
     for t in range(T):
         frame, known = [], sum(r)
         for _ in range(G):
-            h = model.locator.cell(torch.cat([z, known], 1), h)
-            raw = model.locator.where(torch.cat([h, context[:, t]], 1))
+            h = gru(locator.cell, 0, torch.cat([z, known], 1), h)
+            raw = locator.where(torch.cat([h, context[:, t]], 1))
             l = torch.cat([torch.tanh(raw[:, :2]), torch.sigmoid(raw[:, 2:])], 1)
             z = cut(maps[:, t], l, model.side).mean((2, 3))
             frame.append((l, z * model.where(l)))
@@ -44,24 +50,17 @@ def read(model, maps, context):
                 continue
             total, votes = 0, 0
             for t_m, v_m, p_m in past:
-                w = torch.exp(-distance(model.memory, v, v_m) - (t - t_m) / MEMORY)[:, None]
+                w = torch.exp(-distance(metric, v, v_m) - (t - t_m) / MEMORY)[:, None]
                 total, votes = total + w, votes + w * p_m
             p.append(torch.softmax(votes / total / TEMPERATURE, 1))
         for k in range(K):
             seen = sum(p[g][:, k : k + 1] * frame[g][1] for g in range(G))
-            r[k] = torch.gru_cell(
-                seen,
-                r[k],
-                workers.read_weight[k].T,
-                workers.recur_weight[k].T,
-                workers.read_bias[k, 0],
-                workers.recur_bias[k, 0],
-            )
+            r[k] = gru(cells, k, seen, r[k])
         past += [(t, v, p[g]) for g, (_, v) in enumerate(frame)]
         places.append(torch.stack([l for l, _ in frame], 1))
         assigned.append(torch.stack(p, 1))
         steps.append(
-            torch.stack([r[k] @ workers.classify_weight[k] + workers.classify_bias[k] for k in range(K)], 1)
+            torch.stack([r[k] @ workers.classify[k] + workers.classify_bias[k] for k in range(K)], 1)
         )
     steps = torch.stack(steps, 1)
     mean = steps.sum((1, 2)) / (T * K)

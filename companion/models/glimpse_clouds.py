@@ -27,6 +27,7 @@ map, S state of a worker, C classes, J joints, M glimpses of earlier frames, P s
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -34,6 +35,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from companion.ops.recurrent import Repeated
 from companion.ops.spatial_transformer import pooled
 
 MEMORY = 4.0  # frames after which a glimpse of the past counts for 1 / e
@@ -50,26 +52,49 @@ class Read(NamedTuple):
     workers: Float[Tensor, "B T G K"]  # how each glimpse is dealt to the workers, summing to 1
 
 
+class Cells(nn.Module):
+    """N recurrent cells (GRU) side by side, each with weights of its own."""
+
+    def __init__(self, number: int, inputs: int, state: int) -> None:
+        super().__init__()
+        self.state = state
+        self.read, self.recur = drawn(number, inputs, 3 * state), drawn(number, state, 3 * state)
+        self.read_bias, self.recur_bias = (drawn(number, 1, 3 * state) for _ in range(2))
+
+    def begin(self, which: slice = slice(None)) -> Callable[[Tensor, Tensor], Tensor]:
+        """The step of one reading, for some of the cells: inputs N B I and states N B S to states N B S."""
+        read, recur = Repeated(self.read[which]), Repeated(self.recur[which])
+        read_bias, recur_bias = self.read_bias[which], self.recur_bias[which]
+
+        def step(seen: Tensor, h: Tensor) -> Tensor:
+            reset, update, new = (read(seen) + read_bias).chunk(3, -1)
+            own_reset, own_update, own_new = (recur(h) + recur_bias).chunk(3, -1)
+            new = (new + (reset + own_reset).sigmoid() * own_new).tanh()
+            return torch.lerp(new, h, (update + own_update).sigmoid())
+
+        return step
+
+
+def drawn(*shape: int) -> nn.Parameter:
+    """Weights as PyTorch's recurrent cells begin, for three gates."""
+    bound = (3 / shape[-1]) ** 0.5
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+
+
 class Locator(nn.Module):
     """Where to look next. Its state goes on from each frame's last glimpse to the next frame's first."""
 
     def __init__(self, seen: int, workers: int, context: int, hidden: int = 512) -> None:
         super().__init__()
-        self.cell = nn.GRUCell(seen + workers, hidden)
+        self.cell = Cells(1, seen + workers, hidden)
         self.where = nn.Linear(hidden + context, 4)
         with torch.no_grad():
             self.where.bias.copy_(torch.tensor([0.0, 0, START, START]))
 
-    def forward(
-        self,
-        z: Float[Tensor, "B D"],
-        r: Float[Tensor, "B S"],
-        c: Float[Tensor, "B E"],
-        h: Float[Tensor, "B hidden"],
-    ) -> tuple[Float[Tensor, "B 4"], Float[Tensor, "B hidden"]]:
-        h = self.cell(torch.cat([z, r], -1), h)
+    def forward(self, h: Float[Tensor, "B hidden"], c: Float[Tensor, "B E"]) -> Float[Tensor, "B 4"]:
+        """x y s_x s_y, given its state."""
         place, extent = self.where(torch.cat([h, c], -1)).split(2, -1)
-        return torch.cat([place.tanh(), extent.sigmoid()], -1), h
+        return torch.cat([place.tanh(), extent.sigmoid()], -1)
 
 
 class Workers(nn.Module):
@@ -84,34 +109,25 @@ class Workers(nn.Module):
         self, workers: int, seen: int, classes: int, state: int = 512, shared_state: bool = False
     ) -> None:
         super().__init__()
-        self.state, self.shared_state = state, shared_state
-        bound = 1 / math.sqrt(state)
+        self.shared_state = shared_state
+        self.cells = Cells(workers, seen, state)
+        self.classify = nn.Parameter(nn.init.xavier_uniform_(torch.empty(workers, state, classes)))
+        self.classify_bias = nn.Parameter(torch.zeros(workers, 1, classes))
 
-        def weights(*shape: int) -> nn.Parameter:
-            return nn.Parameter(torch.empty(workers, *shape).uniform_(-bound, bound))
-
-        self.read_weight, self.read_bias = weights(seen, 3 * state), weights(1, 3 * state)
-        self.recur_weight, self.recur_bias = weights(state, 3 * state), weights(1, 3 * state)
-        self.classify_weight, self.classify_bias = weights(state, classes), weights(1, classes)
-
-    def forward(self, seen: Float[Tensor, "K B D"], r: Float[Tensor, "K B S"]) -> Float[Tensor, "K B S"]:
-        """The next states."""
+    def begin(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The step of one reading: what workers see, K B D, and their states, K B S, to the next states."""
         if not self.shared_state:
-            return self.advanced(slice(None), seen, r)
-        first = self.advanced(slice(1), seen[:1], r[:1])
-        others = self.advanced(slice(1, None), seen[1:], first.expand_as(r[1:]))
-        return torch.cat([first, others])
+            return self.cells.begin()
+        lead, follow = self.cells.begin(slice(1)), self.cells.begin(slice(1, None))
 
-    def advanced(self, which: slice, seen: Tensor, r: Tensor) -> Float[Tensor, "k B S"]:
-        read = torch.baddbmm(self.read_bias[which], seen, self.read_weight[which])
-        recur = torch.baddbmm(self.recur_bias[which], r, self.recur_weight[which])
-        (reset, update, new), (own_reset, own_update, own_new) = read.chunk(3, -1), recur.chunk(3, -1)
-        update = (update + own_update).sigmoid()
-        new = (new + (reset + own_reset).sigmoid() * own_new).tanh()
-        return torch.lerp(new, r, update)
+        def step(seen: Tensor, r: Tensor) -> Tensor:
+            first = lead(seen[:1], r[:1])
+            return torch.cat([first, follow(seen[1:], first.expand_as(r[1:]))])
+
+        return step
 
     def scores(self, r: Float[Tensor, "K N S"]) -> Float[Tensor, "K N C"]:
-        return torch.baddbmm(self.classify_bias, r, self.classify_weight)
+        return torch.baddbmm(self.classify_bias, r, self.classify)
 
 
 class Memory(nn.Module):
@@ -198,14 +214,16 @@ class GlimpseClouds(nn.Module):
 
     def forward(self, maps: Float[Tensor, "B T D H W"], context: Float[Tensor, "B T E"]) -> Read:
         B, T, D = maps.shape[:3]
-        z, h = maps.new_zeros(B, D), maps.new_zeros(B, self.locator.cell.hidden_size)
-        r = maps.new_zeros(len(self.workers.read_weight), B, self.workers.state)
+        look, follow = self.locator.cell.begin(), self.workers.begin()
+        z, h = maps.new_zeros(B, D), maps.new_zeros(1, B, self.locator.cell.state)
+        r = maps.new_zeros(len(self.workers.classify), B, self.workers.cells.state)
         past, dealt = maps.new_zeros(B, 0, self.memory.metric.out_features), maps.new_zeros(B, 0, len(r))
         places, states = [], []
         for t in range(T):
             known, seen, cloud = r.sum(0), [], []
             for _ in range(self.glimpses):
-                l, h = self.locator(z, known, context[:, t], h)
+                h = look(torch.cat([z, known], -1)[None], h)
+                l = self.locator(h[0], context[:, t])
                 at = l if self.crop_gradient else l.detach()
                 z = pooled(maps[:, t], at[:, None], self.side)[:, 0]
                 seen.append(z)
@@ -215,7 +233,7 @@ class GlimpseClouds(nn.Module):
             keys = self.memory.keys(v)
             p = self.memory(keys, past, dealt)
             past, dealt = torch.cat([past, keys], 1), torch.cat([dealt, p], 1)
-            r = self.workers(torch.einsum("bgk,bgd->kbd", p, v), r)
+            r = follow(torch.einsum("bgk,bgd->kbd", p, v), r)
             places.append(l)
             states.append(r)
         steps = self.workers.scores(torch.stack(states, 2).flatten(1, 2)).unflatten(1, (B, T))
