@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from test_nucla_rgb import write_pictures, write_video
 from torch import nn
 
 from companion.datasets.video_clips import VideoClips, in_halves, repetition
@@ -142,3 +143,29 @@ def test_a_clip_without_a_video_is_named(root, tmp_path):
             for data, k in ((train, n), (whole, other))
         )
         assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("videos", [True, False])
+def test_pictures_of_nucla_come_by_the_same_door(tmp_path, videos):
+    for view in (1, 2, 3):
+        for action in (1, 4):
+            if videos:
+                write_video(tmp_path, f"a{action:02}", f"v{view:02}_s01_e00", 6 + view)
+            else:
+                write_pictures(tmp_path, view, f"a{action:02}_s01_e00", list(range(6 + view)))
+    for protocol, tested in (("V12_3", 3), ("V13_2", 2), ("V23_1", 1)):
+        train, test = (
+            VideoClips("nucla", split, protocol, root=tmp_path, frames=3, size=(24, 32))
+            for split in ("train", "test")
+        )
+        assert {name[-1] for name in test.names} == {str(tested)} and len(train) == 4
+        batch = test.__getitems__([0, 1])
+        middle = [int((t + 0.5) * (6 + tested) / 3) for t in range(3)]
+        np.testing.assert_allclose(batch.frames[1].float().mean((1, 2, 3)), [20 * n for n in middle], atol=6)
+        assert batch.label.tolist() == [0, 3] and batch.joints.shape[2] == 0 and batch.boxes is None
+        assert test.units[0] == "a01_s01_e00"
+
+
+def test_an_unknown_protocol_is_named(tmp_path):
+    with pytest.raises(ValueError, match="cross_subject"):
+        VideoClips("nucla", "test", "cross_subject", root=tmp_path)

@@ -1,4 +1,5 @@
-"""Whole frames of clips, beside the people in them and what decides: NTU's videos, real or simulated.
+"""Whole frames of clips, beside the people in them and what decides: NTU's videos, real or simulated, and
+those of Northwestern-UCLA, of which neither is known.
 
 The frames are read once and kept in one memory-mapped file, see `companion.datasets.cache`; of a backbone at
 rest, what it makes of them is kept instead, in 16 bits.
@@ -9,7 +10,7 @@ D h w a feature map's, N frames of all.
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from inspect import getsource
@@ -26,10 +27,12 @@ from companion import media
 from companion.code import closure, semantics
 from companion.datasets import cache, sources
 from companion.datasets.hands import MOST, evidence
-from companion.datasets.skeletons import Skeletons
+from companion.datasets.skeletons import SPLITS, Skeletons
 from companion.files import DamagedFile, fingerprint
-from companion.formats import ntu
+from companion.formats import ntu, nucla_rgb
 from companion.simulator.release import redrawn
+
+TRAINING = ("train", "fit")
 
 
 class Clips(NamedTuple):
@@ -37,7 +40,7 @@ class Clips(NamedTuple):
 
     frames: UInt8[Tensor, "B T 3 H W"] | Float16[Tensor, "B T D h w"]  # or what a backbone made of them
     label: Int[Tensor, " B"]
-    joints: Float[Tensor, "B T M J 2"]  # for training only
+    joints: Float[Tensor, "B T M J 2"]  # for training only; M is 0 where they are not known
     boxes: Float[Tensor, "B T E 4"] | None = None  # x0 y0 x1 y1 of what decides, for scoring only
     acting: Bool[Tensor, "B T"] | None = None  # the action is going on
 
@@ -46,7 +49,7 @@ class VideoClips(Dataset):
     """One side of a protocol.
 
     Args:
-        source: simulated or ntu.
+        source: simulated, ntu or nucla.
         split, protocol, fold, seed, root, strict: as of `companion.datasets.skeletons.Skeletons`.
         frames: T. The clip is cut into so many equal parts, and of each one frame is shown: a random one in
             training, else that in its middle.
@@ -77,44 +80,40 @@ class VideoClips(Dataset):
         repetitions: int = 0,
         limit: int = 16 << 30,
     ) -> None:
-        body = Skeletons(source, split, protocol, fold, seed, root, strict=strict, frames=frames)
-        _, files, about = sources.find(source, root)
-        place = {path.stem: path for path in files}
-        rows = [
-            row
-            for row, name in enumerate(body.names)
-            if body.training or not repetitions or repetition(name) <= repetitions
+        every_clip = (
+            nucla(split, protocol, root)
+            if source == "nucla"
+            else ntus(source, split, protocol, fold, seed, root, strict)
+        )
+        clips = [
+            clip
+            for clip in every_clip.clips
+            if split in TRAINING or not repetitions or clip.repetition <= repetitions
         ]
-        if not rows:
+        if not clips:
             raise ValueError(
                 f"no {split} clip of {protocol} is of repetition {repetitions} or an earlier one"
             )
-        paths = [place[body.names[row]] for row in rows]
-        self.how = {"every": every, "size": tuple(size), "limit": limit}
-        self.kept = kept(paths, **self.how)
-        self.damaged = list(dict.fromkeys([*body.damaged, *self.kept.damaged.values()]))
+        how = {"every": every, "size": tuple(size), "limit": limit}
+        self.kept = kept([clip.path for clip in clips], every_clip.files, every_clip.frames_of, **how)
+        self.damaged = list(dict.fromkeys([*every_clip.damaged, *self.kept.damaged.values()]))
         if self.kept.damaged:
             if strict:
                 raise DamagedFile(self.damaged[0])
             warnings.warn(f"{source}: {len(self.kept.damaged)} videos are left out", stacklevel=2)
-        whole = [n for n, path in enumerate(paths) if path.stem not in self.kept.damaged]
-        self.paths = [paths[n] for n in whole]
-        self.names, self.units = ([column[rows[n]] for n in whole] for column in (body.names, body.units))
-        self.label, self.classes = body.label[[rows[n] for n in whole]], body.classes
-        self.first = self.kept.first[whole]
-        self.lengths = (body.lengths[[rows[n] for n in whole]] - 1) // every + 1
-        self.bodies, self.tree = body.bodies, body.tree
-        self.frames, self.every, self.training, self.seed = frames, every, body.training, body.seed
-        self.shown = self.kept.frames
-        self.group = self.truth = None
-        if about and body.truth:
-            groups = [about["groups"][n] for n in about["actions"]]
-            self.group = torch.tensor([[a == b for b in groups] for a in groups])
-            self.truth = [body.truth[rows[n]] for n in whole]
+        whole = [n for n, clip in enumerate(clips) if str(clip.path) not in self.kept.damaged]
+        clips = [clips[n] for n in whole]
+        self.first, self.lengths = self.kept.first[whole], self.kept.lengths[whole]
+        self.paths, self.names, self.units = zip(*((c.path, c.name, c.unit) for c in clips), strict=True)
+        self.label, self.classes = torch.tensor([clip.label for clip in clips]), every_clip.classes
+        self.frames, self.every, self.training = frames, every, split in TRAINING
+        self.seed = (seed, SPLITS.index(split))
+        self.shown, self.group, self.truth = self.kept.frames, every_clip.group, None
+        if self.group is not None:
+            self.truth = [clip.truth or {} for clip in clips]
             self.know(self.truth)
-        self.fingerprint = fingerprint(
-            [body.fingerprint.encode(), self.kept.key.encode(), str(frames).encode()]
-        )
+        words = [self.kept.key, str(frames), *self.names, *map(str, self.label.tolist())]
+        self.fingerprint = fingerprint([word.encode() for word in words])
         self.set_epoch(0)
 
     def __len__(self) -> int:
@@ -134,7 +133,7 @@ class VideoClips(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> Clips:
         i = torch.as_tensor(indices)
         at = self.first[i, None] + self.within(i)
-        batch = Clips(self.shown[at], self.label[i], self.kept.joints[at][:, :, : self.bodies])
+        batch = Clips(self.shown[at], self.label[i], self.kept.joints[at])
         if self.truth is None:
             return batch
         return batch._replace(boxes=self.boxes[at], acting=self.acting[at])
@@ -188,10 +187,71 @@ class VideoClips(Dataset):
         Args:
             height: of the pictures, which are drawn anew for it; only of simulated releases of this code.
         """
-        frames, path = self.every * self.within(torch.tensor([index]))[0], self.paths[index]
+        frames, path = (self.every * self.within(torch.tensor([index]))[0]).tolist(), self.paths[index]
         if height:
-            return torch.from_numpy(redrawn(path.parents[2], path.stem, height, frames.tolist()).pictures)
-        return torch.from_numpy(media.read_video(ntu.video(path), frames.tolist()))
+            return torch.from_numpy(redrawn(path.parents[2], path.stem, height, frames).pictures)
+        if path.suffix == ".skeleton":
+            return torch.from_numpy(media.read_video(ntu.video(path), frames))
+        return torch.from_numpy(nucla_rgb.read(path, frames))
+
+
+class Clip(NamedTuple):
+    """One clip of a protocol."""
+
+    name: str
+    unit: str
+    label: int
+    repetition: int
+    path: Path  # of its skeleton, or where its pictures are
+    truth: dict | None = None
+
+
+class Listed(NamedTuple):
+    """One side of a protocol."""
+
+    clips: list[Clip]
+    classes: tuple[str, ...]
+    files: Callable[[Path], list[Path]]  # that a clip's frames depend on
+    frames_of: Callable[..., tuple[np.ndarray, np.ndarray] | str]
+    damaged: Sequence[str] = ()
+    group: Bool[Tensor, "C C"] | None = None  # of simulated actions: those that the same motion shows
+
+
+def ntus(
+    source: str, split: str, protocol: str, fold: int, seed: int, root: str | Path | None, strict: bool
+) -> Listed:
+    """NTU's clips that have a skeleton."""
+    body = Skeletons(source, split, protocol, fold, seed, root, strict=strict)
+    _, files, about = sources.find(source, root)
+    place, group = {path.stem: path for path in files}, None
+    if about and body.truth:
+        groups = [about["groups"][n] for n in about["actions"]]
+        group = torch.tensor([[a == b for b in groups] for a in groups])
+    rows = zip(body.names, body.units, body.label.tolist(), body.truth or [None] * len(body), strict=True)
+    clips = [Clip(n, unit, k, repetition(n), place[n], truth) for n, unit, k, truth in rows]
+    return Listed(clips, body.classes, lambda path: [path, ntu.video(path)], frames_of, body.damaged, group)
+
+
+def nucla(split: str, protocol: str, root: str | Path | None) -> Listed:
+    """The clips of Northwestern-UCLA's pictures; none is known to be another one's copy.
+
+    Raises:
+        ValueError: an unknown split or protocol.
+    """
+    form = sources.skeletons("nucla")
+    if split not in ("train", "test") or protocol not in form.protocols:
+        raise ValueError(
+            f"split is {split!r}, protocol {protocol!r}; choose train or test, {' or '.join(form.protocols)}"
+        )
+    found = nucla_rgb.clips(root)
+    subjects, views = (np.array([getattr(clip, key) for clip in found]) for key in ("subject", "view"))
+    tested, _ = form.split(subjects, views, protocol, 0)
+    clips = [
+        Clip(c.name, form.unit(c.name), c.label, int(c.name[9:11]), c.place)
+        for c, test in zip(found, tested, strict=True)
+        if test == (split == "test")
+    ]
+    return Listed(clips, form.classes, nucla_rgb.files, pictures_of)
 
 
 class Kept(NamedTuple):
@@ -200,55 +260,61 @@ class Kept(NamedTuple):
     frames: UInt8[Tensor, "N 3 H W"]
     joints: Float[Tensor, "N M J 2"]
     first: Int[Tensor, " n"]  # frame of each clip
-    damaged: dict[str, str]  # clip -> what is wrong with it
+    lengths: Int[Tensor, " n"]
+    damaged: dict[str, str]  # path -> what is wrong with it
     key: str  # fingerprint of files and code
 
 
-def kept(files: Sequence[Path], limit: int, **how: Any) -> Kept:
+def kept(
+    paths: Sequence[Path], files: Callable[[Path], list[Path]], read: Callable, limit: int, **how: Any
+) -> Kept:
     """The frames of these clips, read now or by an earlier call.
 
     Args:
-        how: see `frames_of`.
+        files: that a clip depends on.
+        read: see `frames_of`.
+        how: what it takes.
 
     Raises:
         ValueError: they take more than the limit.
-        FileNotFoundError: no clip has a video.
+        FileNotFoundError: none can be read.
     """
-    both = [other for path in files for other in (path, ntu.video(path)) if other.is_file()]
-    key = cache.depends(both, ntu.__name__, cache.__name__, media.__name__, code=semantics(__file__), how=how)
+    every = [file for path in paths for file in files(path) if file.is_file()]
+    modules = ntu.__name__, nucla_rgb.__name__, cache.__name__, media.__name__
+    key = cache.depends(every, *modules, code=semantics(__file__), how=how)
 
     def clips() -> Iterator[tuple[Path, tuple[np.ndarray, np.ndarray] | str]]:
         threads = len(os.sched_getaffinity(0))
         with ThreadPoolExecutor(threads) as pool:
-            for at in range(0, len(files), 4 * threads):  # so few are in the memory at once
-                some = files[at : at + 4 * threads]
-                yield from zip(some, pool.map(partial(frames_of, **how), some), strict=True)
+            for at in range(0, len(paths), 4 * threads):  # so few are in the memory at once
+                some = paths[at : at + 4 * threads]
+                yield from zip(some, pool.map(partial(read, **how), some), strict=True)
 
     def make(rows: cache.Rows) -> dict[str, str]:
-        first, taken, damaged = [0], 0, {}
-        for number, (path, part) in enumerate(clips(), 1):
+        lengths, taken, damaged = [], 0, {}
+        for path, part in clips():
             if isinstance(part, str):
-                damaged[path.stem] = part
-                first.append(first[-1])
+                damaged[str(path)] = part
+                lengths.append(0)
                 continue
             rows.append(frames=part[0], joints=part[1])
-            first.append(first[-1] + len(part[0]))
+            lengths.append(len(part[0]))
             taken += part[0].nbytes
             if taken > limit:
                 raise ValueError(
-                    f"the frames of {number} of {len(files)} clips take {taken / 2**30:.1f} GiB;"
+                    f"the frames of {len(lengths)} of {len(paths)} clips take {taken / 2**30:.1f} GiB;"
                     " choose a smaller size, keep fewer frames (every), or a larger limit"
                 )
-        if len(damaged) == len(files):
+        if len(damaged) == len(paths):
             raise FileNotFoundError(
-                f"none of the {len(files)} clips has a video; the first: {damaged[files[0].stem]}"
+                f"none of the {len(paths)} clips can be read; the first: {damaged[str(paths[0])]}"
             )
-        rows.append(first=np.array(first[:-1]))
+        rows.append(lengths=np.array(lengths))
         return damaged
 
     file = cache.opened("frames", key, make, "pt")
-    frames, joints, first = map(file.get_tensor, ("frames", "joints", "first"))
-    return Kept(frames, joints, first, file.metadata() or {}, key)
+    frames, joints, lengths = map(file.get_tensor, ("frames", "joints", "lengths"))
+    return Kept(frames, joints, lengths.cumsum(0) - lengths, lengths, file.metadata() or {}, key)
 
 
 def frames_of(path: Path, every: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | str:
@@ -261,6 +327,15 @@ def frames_of(path: Path, every: int, size: tuple[int, int]) -> tuple[np.ndarray
         return str(error)
     joints = in_halves(torch.from_numpy(places[::every]), *ntu.SIZE).float().numpy()
     return pictures.transpose(0, 3, 1, 2), np.where(given[::every, ..., None], joints, np.nan)
+
+
+def pictures_of(path: Path, every: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | str:
+    """As `frames_of`, of nobody's joints."""
+    try:
+        pictures = nucla_rgb.read(path, range(0, nucla_rgb.length(path), every), (size[0], size[1]))
+    except DamagedFile as error:
+        return str(error)
+    return pictures.transpose(0, 3, 1, 2), np.zeros((len(pictures), 0, 0, 2), np.float32)
 
 
 def in_halves(places: Float[Tensor, "*n 2"], height: int, width: int) -> Float[Tensor, "*n 2"]:
