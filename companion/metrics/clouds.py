@@ -37,7 +37,7 @@ def covered(glimpses: Float[Tensor, "B T G 4"], boxes: Boxes) -> Bool[Tensor, "B
 
 
 def share(hits: Bool[Tensor, "B T G E"], boxes: Boxes) -> Float[Tensor, " B"]:
-    """In percent, of all that is seen of what decides, frame by frame, what some glimpse hits; NaN of none."""
+    """In percent, of all that is seen of what decides, what some glimpse hits; NaN of none."""
     there = ~boxes[..., 0].isnan()
     return 100 * (hits.any(2) & there).sum((1, 2)) / there.sum((1, 2))
 
