@@ -33,10 +33,10 @@ from test_voc_release5 import release as part_model
 from torch import nn
 
 from companion import claims, experiments, media, presets, records, tables, training
-from companion.datasets import hands, skeletons
+from companion.datasets import hands, skeletons, video_clips
 from companion.experiments.releases import asked
-from companion.formats import mnist, msr_daily, ntu, nucla, sbu
-from companion.models import dpm, hand_attention
+from companion.formats import mnist, msr_daily, ntu, nucla, nucla_rgb, sbu
+from companion.models import backbones, dpm, hand_attention
 from companion.simulator import release
 
 SECONDS, BYTES = 10, 1 << 30
@@ -214,6 +214,13 @@ def texts(folder: Path) -> Iterator[tuple[str, Case]]:
     path = folder / "a01_s01_e01_v01.json"
     path.write_text(json.dumps({"file_name": "a", "label": 1, "skeletons": rng.random((5, 20, 3)).tolist()}))
     yield "nucla", case(path, nucla.parse, *JSON)
+    clip = folder / "a01_s01_e01"
+    clip.mkdir()
+    for n in range(2):
+        still = Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
+        still.save(clip / f"frame_{n}_rgb.jpg")
+    read = lambda path: nucla_rgb.read(path.parent, [1, 0], (12, 16))  # noqa: E731
+    yield "nucla, picture", case(clip / "frame_0_rgb.jpg", read)
     for name, head, values in [
         ("train-images-idx3-ubyte", (0x803, 9, 28, 28), rng.integers(0, 256, (9, 28, 28))),
         ("t10k-labels-idx1-ubyte", (0x801, 9), rng.integers(0, 10, 9)),
@@ -231,7 +238,8 @@ def simulated(folder: Path) -> Iterator[tuple[str, Case]]:
 
     def clips() -> object:
         sizes = "simulated", "train", "cross_subject", 0, 0, root
-        return hands.Hands(*sizes)[0], skeletons.Skeletons(*sizes)[0]
+        whole = video_clips.VideoClips(*sizes, frames=4, size=(18, 32))[0]
+        return hands.Hands(*sizes)[0], skeletons.Skeletons(*sizes)[0], whole
 
     clips()
     for kept in sorted(
@@ -305,6 +313,9 @@ def models(folder: Path) -> Iterator[tuple[str, Case]]:
     yield "inception", case(path, hand_attention.Inception)
     torch.save(tiny().state_dict(), path, _use_new_zipfile_serialization=False)
     yield "inception, old", case(path, hand_attention.Inception)
+    path = folder / "resnet.pth"
+    torch.save(tiny().state_dict(), path)
+    yield "resnet", case(path, backbones.read_weights)
 
 
 def results(folder: Path) -> Iterator[tuple[str, Case]]:

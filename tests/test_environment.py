@@ -21,7 +21,6 @@ TOOLS = {  # called by name, or by another package
     *("beartype", "nbval", "pandas-stubs", "pyright", "ruff"),  # check shapes, notebooks, types, style
     "ipywidgets",  # tqdm's bars in JupyterLab: without it accelerate's import warns
     "setuptools",  # builds the wheel
-    "pytorchvideo",  # the video backbones will import it
 }
 ROOMS = {  # who may import what
     "companion": [],

@@ -128,7 +128,7 @@ class ResNet50(nn.Module):
 
     Raises:
         FileNotFoundError: no such file.
-        DamagedFile: it holds something else. It is read without executing code.
+        DamagedFile: it holds something else.
     """
 
     def __init__(self, weights: str | Path | None = None) -> None:
@@ -141,16 +141,10 @@ class ResNet50(nn.Module):
         every |= {"stage_conv_a_kernel_size": ((1, 1, 1),) * 4, "stage_temporal_stride": (1, 1, 1, 1)}
         self.blocks = nn.ModuleList(create_resnet(**every).blocks[:-1])  # pyright: ignore
         if weights is not None:
-            if not Path(weights).is_file():
-                raise FileNotFoundError(f"no file {weights}; download torchvision's weights of resnet50")
             try:
-                content = BytesIO(Path(weights).read_bytes())
-                self.inflate(torch.load(content, map_location="cpu", weights_only=True))
-            except Exception as error:  # of torch's own reader of pickles, many kinds
-                raise DamagedFile(
-                    f"{weights} holds no weights of torchvision's resnet50 ({type(error).__name__});"
-                    " download them again"
-                ) from None
+                self.inflate(read_weights(weights))
+            except (KeyError, RuntimeError):
+                raise DamagedFile(f"{weights} holds the weights of another network than resnet50") from None
 
     def inflate(self, weights: dict[str, Tensor]) -> None:
         """Begin with the weights of a network on pictures."""
@@ -186,3 +180,23 @@ def inflated(name: str) -> str:
     else:
         own = f"branch2.{'conv' if layer.startswith('conv') else 'norm'}_{'abc'[int(layer[-1]) - 1]}"
     return f"{first[-1]}.res_blocks.{block}.{own}.{rest}"
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Weights by their names, from a file that PyTorch has written; read without executing code.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DamagedFile: it holds something else, or a weight that is not finite.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no file {path}; download torchvision's weights")
+    content = BytesIO(Path(path).read_bytes())  # of a file, torch would reserve what it claims to hold
+    try:
+        weights = torch.load(content, map_location="cpu", weights_only=True)
+        whole = all(bool(value.isfinite().all()) for value in weights.values())
+    except Exception as error:  # of torch's own reader of pickles, many kinds
+        raise DamagedFile(f"{path} holds no weights ({type(error).__name__}); download them again") from None
+    if not whole:
+        raise DamagedFile(f"{path} holds a weight that is NaN or infinite; download them again")
+    return weights
