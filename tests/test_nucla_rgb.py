@@ -19,8 +19,8 @@ def write_pictures(root: Path, view: int, name: str, numbers: list[int]) -> Path
     folder = root / "nucla/multiview_action" / f"view_{view}" / name
     folder.mkdir(parents=True)
     for n in numbers:
-        Image.fromarray(grey(n)).save(folder / f"frame_{n}_tc_{1000 + n}_rgb.jpg")
-        (folder / f"frame_{n}_tc_{1000 + n}_depth.png").touch()
+        Image.fromarray(grey(n)).save(folder / f"frame_{n}_tc_{500 - n}_rgb.jpg")
+        (folder / f"frame_{n}_tc_{500 - n}_depth.png").touch()
     return folder
 
 

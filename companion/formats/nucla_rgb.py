@@ -25,7 +25,6 @@ from companion.formats.nucla import ACTIONS
 
 FRAMES = re.compile(r"a(\d\d)_s(\d\d)_e(\d\d)")
 VIDEO = re.compile(r"v(0[1-3])_s(\d\d)_e(\d\d)")
-PICTURE = re.compile(r"(\d+)_rgb\.jpg$")
 
 
 class Filmed(NamedTuple):
@@ -77,10 +76,15 @@ def pictures(folder: Path) -> list[Path]:
     Raises:
         DamagedFile: there is none.
     """
-    found = [(int(match[1]), path) for path in folder.iterdir() if (match := PICTURE.search(path.name))]
+    found = sorted((numbers(path.name), path) for path in folder.glob("*_rgb.jpg"))
     if not found:
         raise DamagedFile(f"{folder} holds no picture *_rgb.jpg; unpack it again")
-    return [path for _, path in sorted(found)]
+    return [path for _, path in found]
+
+
+def numbers(name: str) -> list[int]:
+    """All numbers of a name; the first is that of the frame."""
+    return [int(word) for word in re.findall(r"\d+", name)]
 
 
 def length(place: Path) -> int:
