@@ -1,4 +1,3 @@
-import hashlib
 import sys
 
 import pytest
@@ -54,7 +53,6 @@ def test_another_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(DamagedFile, match="57934424"):
         lite0()
-    assert not hashlib.sha256(b"no weights").hexdigest().startswith("57934424")
 
 
 def test_without_the_package_a_sentence_says_what_to_install(monkeypatch):

@@ -19,8 +19,8 @@ d is the Euclidean distance after a learned linear map of the standardised v: a 
 Mahalanobis metric, whose scale does not depend on the batch. In the first frame, which has no past, p_g is
 learned. Each worker scores the classes after each frame; the mean of all is the answer.
 
-The paper's details are known here from memory and from its public release, see `docs/ledger.md`. Four
-arguments of `GlimpseClouds` switch to what the release computes instead.
+The paper's details are known here from memory and from its public release. Three arguments of
+`GlimpseClouds` switch to what the release computes instead.
 
 Letters: B clips, T frames, G glimpses a frame, K workers, D channels, E channels of the context, H W of the
 map, S state of a worker, C classes, J joints, M glimpses of earlier frames, P size of the metric.

@@ -184,7 +184,7 @@ tables.printed(rows[rows.reproduced.notna()]).set_index("method")
 # %% [markdown]
 # On MSR Daily the lecture's third table has one row that poses alone can reach: 74.6 %, by a network that had first learned
 # from NTU RGB+D. Here the same network reads 65 % after simulated clips (`pose-convnet-transfer`), and 64 % from scratch
-# (`pose-convnet`); SGN and STA-LSTM read 63 and 61 %. What was tried, and what is left as a cause, stands in
+# (`pose-convnet`); SGN and STA-LSTM read 63 and 61 %. The cause is not known yet; what was tried stands in
 # `docs/ledger.md`.
 
 # %%
