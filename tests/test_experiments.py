@@ -100,6 +100,21 @@ def test_all_seeds_read_one_test_set_and_train_on_canvases_of_their_own():
     assert torch.equal(*test) and not torch.equal(*train)
 
 
+def test_a_loss_that_is_no_number_stops_the_run_and_its_last_whole_epoch_is_kept(out):
+    experiment = experiments.prepare(RUN, PARAMS)
+    well, epoch, steps = experiment.loss, len(experiment.train()) // 50, []
+
+    def sick(model, batch):
+        steps.append(1)
+        return well(model, batch) * (torch.nan if len(steps) == epoch + 3 else 1)
+
+    with pytest.raises(ValueError, match=r"fc-16, seed 0, has become nan; lower the rate `lr` in its preset"):
+        measured(out, loss=sick)
+    assert not list(out.rglob("*.json"))
+    (kept,) = (out.parent / "scratch/weights").rglob("*.safetensors")
+    assert len(experiment.load(0, kept)[1]) == 1
+
+
 SMALL = {"groups": ("motion", "chest"), "subjects": 3, "cameras": 1, "frames": 8, "height": 32}
 
 

@@ -9,7 +9,7 @@ A chapter's file gives `prepare(run, params, root) -> Experiment`, which reads a
 """
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
@@ -120,7 +120,7 @@ def measure(run: Run, experiment: Experiment, out: str | Path | None = None) -> 
         if experiment.weights(model) != record["provenance"].get("weights"):
             return Done(record, None, [], experiment)
         return Done(record, model, losses, experiment)
-    model, losses = experiment.learn(run.seed, checkpoint)
+    model, losses = finite(experiment, run, checkpoint).learn(run.seed, checkpoint)
     scores = experiment.evaluate(model, run.seed)
     if device.is_main_process:
         preset = presets.preset(run)
@@ -143,6 +143,22 @@ def measure(run: Run, experiment: Experiment, out: str | Path | None = None) -> 
         )
     device.wait_for_everyone()
     return Done(records.read(path), model, losses, experiment)
+
+
+def finite(experiment: Experiment, run: Run, checkpoint: Path) -> Experiment:
+    """The same, stopped by a loss that is no number before its weights are lost."""
+
+    def loss(model: Any, batch: Any) -> Any:
+        value = experiment.loss(model, batch)
+        if not value.isfinite():
+            raise ValueError(
+                f"the loss of {run.variant}, seed {run.seed}, has become {value.item()}; lower the rate `lr`"
+                f" in its preset, companion/experiments/{run.chapter}.yaml; the last whole epoch is kept in"
+                f" {checkpoint}"
+            )
+        return value
+
+    return replace(experiment, loss=loss)
 
 
 def run(
