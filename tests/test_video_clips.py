@@ -112,10 +112,30 @@ def test_maps_of_a_backbone_take_the_place_of_the_frames(root):
     assert not torch.equal(batch.frames, test.__getitems__([3]).frames)
 
 
-def test_fewer_repetitions_are_tested_but_all_train(root):
-    assert len(data(root, "test", repetitions=1)) * 2 == len(data(root, "test"))
-    assert {repetition(name) for name in data(root, "test", repetitions=1).names} == {1}
-    assert len(data(root, repetitions=1)) == len(data(root))
+class Told(nn.Module):
+    """What a network tells of frames: their middle colour, and that all joints lie there."""
+
+    def forward(self, frames):
+        context = frames.float().mean((3, 4))
+        joints = context[:, :, None, :2, None].expand(-1, -1, 2, -1, 2)
+        return type("Frame", (), {"context": context, "joints": joints})
+
+
+def test_what_a_network_tells_of_frames_comes_with_them(root):
+    test = data(root, "test")
+    assert test.__getitems__([3]).context is None
+    test.see(Means())
+    test.describe(Told())
+    batch = test.__getitems__([3, 0])
+    torch.testing.assert_close(batch.context, batch.frames.float().mean((3, 4)))
+    assert batch.found.shape == (2, 4, 2, 2, 2)
+    torch.testing.assert_close(batch.found[..., 0], batch.context[:, :, None, :2].expand(-1, -1, 2, -1))
+
+
+def test_fewer_repetitions_are_asked_for(root):
+    for split in ("train", "test"):
+        assert len(data(root, split, repetitions=1)) * 2 == len(data(root, split))
+        assert {repetition(name) for name in data(root, split, repetitions=1).names} == {1}
 
 
 def test_frames_are_scaled(root):

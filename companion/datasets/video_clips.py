@@ -5,7 +5,7 @@ The frames are read once and kept in one memory-mapped file, see `companion.data
 rest, what it makes of them is kept instead, in 16 bits.
 
 Letters: B clips of a batch, T frames, M bodies, J joints, E = 2 things that may decide, H W a frame's size,
-D h w a feature map's, N frames of all.
+D h w a feature map's, F joints that a network finds, N frames of all.
 """
 
 import os
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float16, Int, UInt8
+from safetensors import safe_open
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -43,6 +44,8 @@ class Clips(NamedTuple):
     joints: Float[Tensor, "B T M J 2"]  # for training only; M is 0 where they are not known
     boxes: Float[Tensor, "B T E 4"] | None = None  # x0 y0 x1 y1 of what decides, for scoring only
     acting: Bool[Tensor, "B T"] | None = None  # the action is going on
+    context: Float[Tensor, "B T D2"] | None = None  # what a network tells of each frame, and where it finds
+    found: Float[Tensor, "B T 2 F 2"] | None = None  # joints of two bodies
 
 
 class VideoClips(Dataset):
@@ -55,7 +58,7 @@ class VideoClips(Dataset):
             training, else that in its middle.
         every: of how many frames one is kept.
         size: H W that the frames are scaled to.
-        repetitions: of the test side only those up to this number; 0: all.
+        repetitions: only those up to this number; 0: all.
         limit: bytes that the frames of one side may take.
 
     Raises:
@@ -85,11 +88,7 @@ class VideoClips(Dataset):
             if source == "nucla"
             else ntus(source, split, protocol, fold, seed, root, strict)
         )
-        clips = [
-            clip
-            for clip in every_clip.clips
-            if split in TRAINING or not repetitions or clip.repetition <= repetitions
-        ]
+        clips = [clip for clip in every_clip.clips if not repetitions or clip.repetition <= repetitions]
         if not clips:
             raise ValueError(
                 f"no {split} clip of {protocol} is of repetition {repetitions} or an earlier one"
@@ -108,7 +107,8 @@ class VideoClips(Dataset):
         self.label, self.classes = torch.tensor([clip.label for clip in clips]), every_clip.classes
         self.frames, self.every, self.training = frames, every, split in TRAINING
         self.seed = (seed, SPLITS.index(split))
-        self.shown, self.group, self.truth = self.kept.frames, every_clip.group, None
+        self.shown, self.key, self.described = self.kept.frames, self.kept.key, None
+        self.group, self.truth = every_clip.group, None
         if self.group is not None:
             self.truth = [clip.truth or {} for clip in clips]
             self.know(self.truth)
@@ -134,14 +134,15 @@ class VideoClips(Dataset):
         i = torch.as_tensor(indices)
         at = self.first[i, None] + self.within(i)
         batch = Clips(self.shown[at], self.label[i], self.kept.joints[at])
-        if self.truth is None:
-            return batch
-        return batch._replace(boxes=self.boxes[at], acting=self.acting[at])
+        if self.truth is not None:
+            batch = batch._replace(boxes=self.boxes[at], acting=self.acting[at])
+        if self.described is not None:
+            batch = batch._replace(context=self.described[0][at], found=self.described[1][at])
+        return batch
 
     def __getitem__(self, index: int) -> Clips:
         return Clips._make(field if field is None else field[0] for field in self.__getitems__([index]))
 
-    @torch.no_grad()
     def see(self, net: nn.Module, device: str | torch.device = "cpu") -> None:
         """From now on give what a network at rest makes of the frames instead of the frames.
 
@@ -149,23 +150,18 @@ class VideoClips(Dataset):
             net: takes frames N 3 H W to feature maps N D h w.
             device: where it is computed; afterwards the network is where it was.
         """
-        device = torch.device(device)
-        weights = fingerprint([value.cpu().numpy().tobytes() for value in net.state_dict().values()])
-        kind = type(net)
-        code = closure(kind.__module__) if kind.__module__.startswith("companion.") else getsource(kind)
-        key = cache.depends([], frames=self.kept.key, weights=weights, code=code, device=device.type)
+        self.key, file = made("maps", self.key, self.shown, net, device)
+        self.shown = file.get_tensor("maps")
 
-        def make(rows: cache.Rows) -> dict[str, str]:
-            home = next((value.device for value in net.parameters()), device)
-            net.to(device)
-            try:
-                for part in self.kept.frames.split(200):
-                    rows.append(maps=net(part.to(device)).half().cpu().numpy())
-            finally:
-                net.to(home)
-            return {}
+    def describe(self, net: nn.Module, device: str | torch.device = "cpu") -> None:
+        """From now on give also what a network at rest tells of each frame that is shown.
 
-        self.shown = cache.opened("maps", key, make, "pt").get_tensor("maps")
+        Args:
+            net: takes what is shown, as clips of one frame, to a tuple with `context` and `joints`.
+            device: where it is computed; afterwards the network is where it was.
+        """
+        _, file = made("descriptions", self.key, self.shown, net, device)
+        self.described = file.get_tensor("context"), file.get_tensor("joints")
 
     def know(self, truths: list[dict]) -> None:
         """Of each kept frame: the boxes of what decides, and whether it is of the action."""
@@ -193,6 +189,39 @@ class VideoClips(Dataset):
         if path.suffix == ".skeleton":
             return torch.from_numpy(media.read_video(ntu.video(path), frames))
         return torch.from_numpy(nucla_rgb.read(path, frames))
+
+
+@torch.no_grad()
+def made(
+    name: str, key: str, shown: Tensor, net: nn.Module, device: str | torch.device
+) -> tuple[str, safe_open]:
+    """What a network at rest makes of all frames, now or in an earlier call, and its fingerprint.
+
+    Args:
+        name: maps, in 16 bits; or descriptions, of a network that gives `context` and `joints`.
+        key: fingerprint of what is shown.
+    """
+    device, kind = torch.device(device), type(net)
+    weights = fingerprint([value.cpu().numpy().tobytes() for value in net.state_dict().values()])
+    code = closure(kind.__module__) if kind.__module__.startswith("companion.") else getsource(kind)
+    about = {"weights": weights, "layers": repr(net), "code": code, "device": device.type}
+    key = cache.depends([], shown=key, **about)
+
+    def make(rows: cache.Rows) -> dict[str, str]:
+        home = next((value.device for value in net.parameters()), device)
+        net.to(device)
+        try:
+            for part in shown.split(200):
+                if name == "maps":
+                    rows.append(maps=net(part.to(device)).half().cpu().numpy())
+                    continue
+                told = net(part[:, None].to(device))
+                rows.append(context=told.context[:, 0].cpu().numpy(), joints=told.joints[:, 0].cpu().numpy())
+        finally:
+            net.to(home)
+        return {}
+
+    return key, cache.opened(name, key, make, "pt")
 
 
 class Clip(NamedTuple):

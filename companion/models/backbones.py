@@ -69,16 +69,18 @@ class EfficientNetLite0(nn.Module):
     Args:
         blocks: how many; 3 give 24 channels at a quarter of the size, 5: 40 at an eighth, 11: 112 at a
             sixteenth, 16: all, with the scores of ImageNet's 1000 classes behind them.
+        stride: of the map at most; blocks that would go beyond it keep the size.
     """
 
-    def __init__(self, blocks: int = 16) -> None:
+    def __init__(self, blocks: int = 16, stride: int = 32) -> None:
         super().__init__()
         self.stem = conv(3, 32, 3, 2)
-        layers, inputs = [], 32
-        for repeats, kernel, stride, expansion, outputs in STAGES:
+        layers, inputs, reached = [], 32, 2
+        for repeats, kernel, step, expansion, outputs in STAGES:
             for n in range(repeats):
-                layers.append(Block(inputs, outputs, kernel, 1 if n else stride, expansion))
-                inputs = outputs
+                own = 1 if n or reached * step > stride else step
+                layers.append(Block(inputs, outputs, kernel, own, expansion))
+                inputs, reached = outputs, reached * own
         self.blocks = nn.Sequential(*layers[:blocks])
         self.head = conv(inputs, 1280, 1) if blocks == len(layers) else None
         self.classify = nn.Linear(1280, 1000) if self.head else None
@@ -93,7 +95,7 @@ class EfficientNetLite0(nn.Module):
         return self.classify(F.relu6(self.head(self(frames))).mean((2, 3)))
 
 
-def lite0(blocks: int = 16) -> EfficientNetLite0:
+def lite0(blocks: int = 16, stride: int = 32) -> EfficientNetLite0:
     """With the weights of ImageNet, at rest.
 
     Raises:
@@ -110,11 +112,26 @@ def lite0(blocks: int = 16) -> EfficientNetLite0:
     if not sha256(content).hexdigest().startswith(SHA256):
         raise DamagedFile(f"{path} is damaged (its SHA-256 does not begin {SHA256}); install {PACKAGE} anew")
     weights = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-    net = EfficientNetLite0(blocks)
+    net = EfficientNetLite0(blocks, stride)
     # The file names layers otherwise but lists them in the same order, the scores last.
     taken = list(weights.values())[: len(net.state_dict())]
     net.load_state_dict(dict(zip(net.state_dict(), taken, strict=True)))
     return net.eval().requires_grad_(False)
+
+
+class Small(nn.Module):
+    """A network that is trained here from scratch: maps of a quarter of the size."""
+
+    def __init__(self, width: int = 40) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, width, 5, 2, 2), nn.GroupNorm(8, width), nn.ReLU(),
+            nn.Conv2d(width, width, 3, 2, 1), nn.GroupNorm(8, width), nn.ReLU(),
+            nn.Conv2d(width, width, 3, 1, 1), nn.GroupNorm(8, width), nn.ReLU(),
+        )  # fmt: skip
+
+    def forward(self, frames: UInt8[Tensor, "N 3 H W"]) -> Float[Tensor, "N D h w"]:
+        return self.layers(frames.float() / 127.5 - 1)
 
 
 class ResNet50(nn.Module):
