@@ -22,6 +22,12 @@ def cut(maps, l, side):
     return F.grid_sample(maps, torch.stack([across, down], -1), align_corners=True)
 
 
+def look(layers, z):
+    for layer in (layers.first, layers.second):
+        z = torch.relu(F.conv2d(z, layer.weight, layer.bias))
+    return z.flatten(2).max(2).values
+
+
 def distance(metric, one, other):
     """Mahalanobis, with the matrix written out."""
     off = F.layer_norm(one, one.shape[-1:]) - F.layer_norm(other, other.shape[-1:])
@@ -29,11 +35,11 @@ def distance(metric, one, other):
 
 
 def read(model, maps, context):
-    B, T, D = maps.shape[:3]
+    B, T = maps.shape[:2]
     G, workers, cells, locator = model.glimpses, model.workers, model.workers.cells, model.locator
     K, metric = len(workers.classify), model.memory.metric.weight.T @ model.memory.metric.weight
     r = [maps.new_zeros(B, cells.state) for _ in range(K)]
-    z, h = maps.new_zeros(B, D), maps.new_zeros(B, locator.cell.state)
+    z, h = maps.new_zeros(B, model.where[-1].out_features), maps.new_zeros(B, locator.cell.state)
     past, places, assigned, steps = [], [], [], []
     for t in range(T):
         frame, known = [], sum(r)
@@ -41,7 +47,8 @@ def read(model, maps, context):
             h = gru(locator.cell, 0, torch.cat([z, known], 1), h)
             raw = locator.where(torch.cat([h, context[:, t]], 1))
             l = torch.cat([torch.tanh(raw[:, :2]), torch.sigmoid(raw[:, 2:])], 1)
-            z = cut(maps[:, t], l, model.side).mean((2, 3))
+            z = cut(maps[:, t], l, model.side)
+            z = z.mean((2, 3)) if model.look is None else look(model.look, z)
             frame.append((l, z * model.where(l)))
         p = []
         for g, (_, v) in enumerate(frame):

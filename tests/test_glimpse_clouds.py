@@ -6,12 +6,20 @@ from glimpse_loops import read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from companion.models.glimpse_clouds import GlimpseClouds, Memory, Workers, attraction, distances, diversity
+from companion.models.glimpse_clouds import (
+    GlimpseClouds,
+    Memory,
+    Workers,
+    attraction,
+    distances,
+    diversity,
+    mahalanobis,
+)
 
 
 def made(G=2, K=3, seed=0, **options):
     torch.manual_seed(seed)
-    return GlimpseClouds(5, 4, 6, glimpses=G, workers=K, state=7, side=3, **options).double()
+    return GlimpseClouds(5, 4, 6, glimpses=G, workers=K, state=7, **{"side": 3, **options}).double()
 
 
 def drawn(B=3, T=4, seed=0):
@@ -29,8 +37,9 @@ def test_equals_the_loop_over_pairs(B, T, G, K, seed):
         torch.testing.assert_close(one, other)
 
 
-def test_and_so_do_its_gradients():
-    model, (maps, context) = made(), drawn()
+@pytest.mark.parametrize("options", [{}, {"features": 6, "side": 5}])
+def test_and_so_do_its_gradients(options):
+    model, (maps, context) = made(**options), drawn()
     found = []
     for call in (model, lambda *x: read(model, *x)):
         out = call(maps, context)
@@ -102,6 +111,29 @@ def test_release_the_oldest_glimpses_count_most():
     for wrong in (True, False):
         p = Memory(1, 2, 8, 4, reversed_decay=wrong)(keys, past, dealt)
         assert p.argmax() == (0 if wrong else 1)
+
+
+def test_release_the_metric_is_of_the_first_batch_and_is_not_kept():
+    v = torch.randn(20, 3, 4, dtype=torch.float64)
+    memory = Memory(3, 2, 4, batch_metric=True).double()
+    past, dealt = v, torch.rand(20, 3, 2, dtype=torch.float64)
+    memory(v, past, dealt)
+    cloud = v.flatten(0, 1)
+    covariance = (cloud - cloud.mean(0)).T @ (cloud - cloud.mean(0)) / 59
+    torch.testing.assert_close(memory.inverse @ covariance, torch.eye(4, dtype=torch.float64))
+    off = v[0, 1] - past[0, 2]
+    apart = mahalanobis(v, past, memory.inverse)[0, 1, 2]
+    torch.testing.assert_close(apart, off @ memory.inverse @ off)
+    first = memory.inverse
+    memory(3 * v, 3 * past, dealt)
+    assert memory.inverse is first and [*memory.state_dict()] == ["first"]
+
+
+def test_release_such_a_metric_may_not_exist():
+    v = torch.randn(4, 3, 6).relu()
+    v[..., 2] = 0
+    with pytest.raises(ValueError, match="12 glimpses of 6 channels, 1 of which never change, is singular"):
+        Memory(3, 2, 6, batch_metric=True)(v, v, torch.rand(4, 3, 2))
 
 
 def test_diversity_by_hand():

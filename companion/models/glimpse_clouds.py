@@ -5,7 +5,7 @@ likes: nothing asks that glimpses of neighbouring frames lie close together.
 
     h_g = GRU([z_{g-1}, r], h_{g-1})          z_{g-1}: the glimpse before, r: what the workers know so far
     l_g = W [h_g, c_t]                        x y s_x s_y; c_t: the context, what the whole frame shows
-    z_g = mean of crop(Z_t, l_g)              with a gradient to l_g
+    z_g = mean of crop(Z_t, l_g)              with a gradient to l_g; or what a small network sees in it
     v_g = z_g * MLP(l_g)                      what was seen, and where
 
 K recurrent workers follow what the glimpses show. Each glimpse is dealt to the workers, softly, as those
@@ -19,7 +19,7 @@ d is the Euclidean distance after a learned linear map of the standardised v: a 
 Mahalanobis metric, whose scale does not depend on the batch. In the first frame, which has no past, p_g is
 learned. Each worker scores the classes after each frame; the mean of all is the answer.
 
-The paper's details are known here from memory and from its public release. Three arguments of
+The paper's details are known here from memory and from its public release. Four arguments of
 `GlimpseClouds` switch to what the release computes instead.
 
 Letters: B clips, T frames, G glimpses a frame, K workers, D channels, E channels of the context, H W of the
@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from companion.ops.recurrent import Repeated
-from companion.ops.spatial_transformer import pooled
+from companion.ops.spatial_transformer import crop, pooled
 
 MEMORY = 4.0  # frames after which a glimpse of the past counts for 1 / e
 TEMPERATURE = 0.1  # below 1 / K: above it, weights that follow earlier weights all become equal
@@ -50,6 +50,17 @@ class Read(NamedTuple):
     steps: Float[Tensor, "B T K C"]  # of each worker after each frame
     glimpses: Float[Tensor, "B T G 4"]  # x y s_x s_y, in units of half the picture
     workers: Float[Tensor, "B T G K"]  # how each glimpse is dealt to the workers, summing to 1
+
+
+class Look(nn.Module):
+    """What a glimpse sees of early features, in which a mean tells little: two convolutions and a maximum."""
+
+    def __init__(self, seen: int, features: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(seen, hidden, 3), nn.Conv2d(hidden, features, 3)
+
+    def forward(self, crops: Float[Tensor, "N D S S"]) -> Float[Tensor, "N D2"]:
+        return self.second(self.first(crops).relu()).relu().amax((2, 3))
 
 
 class Cells(nn.Module):
@@ -136,20 +147,30 @@ class Memory(nn.Module):
     Args:
         size: P, of the space in which glimpses are compared.
         reversed_decay: the release: the oldest glimpses count most.
+        batch_metric: the release: the metric is the inverse covariance of the first batch's glimpses; it is
+            neither learned nor kept with the weights.
     """
 
     def __init__(
-        self, glimpses: int, workers: int, seen: int, size: int = 256, reversed_decay: bool = False
+        self,
+        glimpses: int,
+        workers: int,
+        seen: int,
+        size: int = 256,
+        reversed_decay: bool = False,
+        batch_metric: bool = False,
     ) -> None:
         super().__init__()
-        self.reversed_decay = reversed_decay
-        self.metric = nn.Linear(seen, min(size, seen), bias=False)
-        nn.init.orthogonal_(self.metric.weight, 1 / math.sqrt(2 * min(size, seen)))
+        self.reversed_decay, self.inverse = reversed_decay, None
+        self.size = seen if batch_metric else min(size, seen)
+        self.metric = None if batch_metric else nn.Linear(seen, self.size, bias=False)
+        if self.metric:
+            nn.init.orthogonal_(self.metric.weight, 1 / math.sqrt(2 * self.size))
         self.first = nn.Parameter(torch.randn(glimpses, workers))
 
     def keys(self, v: Float[Tensor, "B G D"]) -> Float[Tensor, "B G P"]:
         """Where glimpses lie in the space in which they are compared; unrelated ones are about 1 apart."""
-        return self.metric(F.layer_norm(v, v.shape[-1:]))
+        return self.metric(F.layer_norm(v, v.shape[-1:])) if self.metric else v
 
     def forward(
         self,
@@ -160,11 +181,42 @@ class Memory(nn.Module):
         """p of the glimpses of one frame, given those of all earlier ones, oldest first."""
         if not past.shape[1]:
             return (self.first.softmax(-1)).expand(len(keys), -1, -1)
+        if self.metric:
+            apart = distances(keys, past)
+        else:
+            if self.inverse is None:
+                self.inverse = inverse_covariance(past.detach().flatten(0, 1))
+            apart = mahalanobis(keys, past, self.inverse)
         G = keys.shape[1]
         age = torch.arange(past.shape[1] // G, 0, -1, dtype=keys.dtype, device=keys.device)
         age = (age.flip(0) if self.reversed_decay else age).repeat_interleave(G)
-        weights = (-distances(keys, past) - age / MEMORY).softmax(-1)
+        weights = (-apart - age / MEMORY).softmax(-1)
         return (weights @ dealt / TEMPERATURE).softmax(-1)
+
+
+def inverse_covariance(samples: Float[Tensor, "N D"]) -> Float[Tensor, "D D"]:
+    """Of the release.
+
+    Raises:
+        ValueError: it is singular: no more samples than channels, or a channel that never changes.
+    """
+    try:
+        return torch.linalg.inv(samples.T.cov())
+    except torch.linalg.LinAlgError:
+        N, D = samples.shape
+        dead = int((samples.std(0) == 0).sum())
+        raise ValueError(
+            f"the covariance of the first batch's {N} glimpses of {D} channels, {dead} of which never change,"
+            " is singular: there is no such metric; learn it (batch_metric=False)"
+        ) from None
+
+
+def mahalanobis(
+    a: Float[Tensor, "B G D"], b: Float[Tensor, "B M D"], inverse: Float[Tensor, "D D"]
+) -> Float[Tensor, "B G M"]:
+    """Squared distances of the release, which clamps what a matrix that is not positive makes of them."""
+    own, other = ((x @ inverse * x).sum(-1) for x in (a, b))
+    return (own[..., None] + other[:, None] - 2 * a @ inverse @ b.transpose(1, 2)).clamp(0, 1e5)
 
 
 def distances(a: Float[Tensor, "B G P"], b: Float[Tensor, "B M P"]) -> Float[Tensor, "B G M"]:
@@ -179,11 +231,12 @@ class GlimpseClouds(nn.Module):
     Args:
         seen: D, channels of the map.
         context: E.
+        features: of a small network that sees the crops (`Look`); 0, the paper: the mean of a crop.
         glimpses: G.
         workers: K.
         side: samples on a crop's side.
         crop_gradient: False, the release: no gradient passes through the crop to where it is cut.
-        shared_worker_state, reversed_decay: see `Workers` and `Memory`.
+        shared_worker_state, reversed_decay, batch_metric: see `Workers` and `Memory`.
 
     Raises:
         ValueError: no glimpse, or no worker.
@@ -198,34 +251,40 @@ class GlimpseClouds(nn.Module):
         workers: int = 3,
         state: int = 512,
         side: int = 7,
+        features: int = 0,
         crop_gradient: bool = True,
         shared_worker_state: bool = False,
         reversed_decay: bool = False,
+        batch_metric: bool = False,
     ) -> None:
         super().__init__()
         for name, value in (("glimpses", glimpses), ("workers", workers)):
             if value < 1:
                 raise ValueError(f"{name} is {value}; there must be at least one")
         self.glimpses, self.side, self.crop_gradient = glimpses, side, crop_gradient
+        self.look = Look(seen, features) if features else None
+        seen = features or seen
         self.locator = Locator(seen, state, context)
         self.where = nn.Sequential(nn.Linear(4, 256), nn.ReLU(), nn.Linear(256, seen))
-        self.memory = Memory(glimpses, workers, seen, reversed_decay=reversed_decay)
+        self.memory = Memory(
+            glimpses, workers, seen, reversed_decay=reversed_decay, batch_metric=batch_metric
+        )
         self.workers = Workers(workers, seen, classes, state, shared_worker_state)
 
     def forward(self, maps: Float[Tensor, "B T D H W"], context: Float[Tensor, "B T E"]) -> Read:
-        B, T, D = maps.shape[:3]
-        look, follow = self.locator.cell.begin(), self.workers.begin()
-        z, h = maps.new_zeros(B, D), maps.new_zeros(1, B, self.locator.cell.state)
+        B, T = maps.shape[:2]
+        aim, follow = self.locator.cell.begin(), self.workers.begin()
+        z, h = maps.new_zeros(B, self.where[-1].out_features), maps.new_zeros(1, B, self.locator.cell.state)
         r = maps.new_zeros(len(self.workers.classify), B, self.workers.cells.state)
-        past, dealt = maps.new_zeros(B, 0, self.memory.metric.out_features), maps.new_zeros(B, 0, len(r))
+        past, dealt = maps.new_zeros(B, 0, self.memory.size), maps.new_zeros(B, 0, len(r))
         places, states = [], []
         for t in range(T):
             known, seen, cloud = r.sum(0), [], []
             for _ in range(self.glimpses):
-                h = look(torch.cat([z, known], -1)[None], h)
+                h = aim(torch.cat([z, known], -1)[None], h)
                 l = self.locator(h[0], context[:, t])
                 at = l if self.crop_gradient else l.detach()
-                z = pooled(maps[:, t], at[:, None], self.side)[:, 0]
+                z = self.seen(maps[:, t], at[:, None])
                 seen.append(z)
                 cloud.append(l)
             l = torch.stack(cloud, 1)
@@ -239,6 +298,12 @@ class GlimpseClouds(nn.Module):
         steps = self.workers.scores(torch.stack(states, 2).flatten(1, 2)).unflatten(1, (B, T))
         steps = steps.permute(1, 2, 0, 3)
         return Read(steps.mean((1, 2)), steps, torch.stack(places, 1), dealt.unflatten(1, (T, -1)))
+
+    def seen(self, maps: Float[Tensor, "B D H W"], at: Float[Tensor, "B 1 4"]) -> Float[Tensor, "B D2"]:
+        """z of one glimpse of each map."""
+        if self.look is None:
+            return pooled(maps, at, self.side)[:, 0]
+        return self.look(crop(maps, at, self.side)[:, 0])
 
 
 def diversity(glimpses: Float[Tensor, "B T G 4"]) -> Float[Tensor, ""]:
