@@ -149,6 +149,18 @@ def test_attraction_by_hand():
     assert attraction(glimpses, torch.full_like(joints, math.nan)).item() == 0
 
 
+@pytest.mark.parametrize("lost", [1, 3])
+def test_joints_that_are_not_seen_do_not_pull(lost):
+    glimpses, joints = torch.rand(1, 1, 2, 4, requires_grad=True), torch.rand(1, 1, 3, 2)
+    joints[:, :, :lost] = math.nan
+    attraction(glimpses, joints).backward()
+    assert glimpses.grad.isfinite().all() and bool((glimpses.grad != 0).any()) is (lost < 3)
+
+
+def test_without_any_joint_nothing_pulls():
+    assert attraction(torch.rand(1, 2, 3, 4), torch.rand(1, 2, 0, 2)).item() == 0
+
+
 @pytest.mark.parametrize("name", ["glimpses", "workers"])
 def test_there_must_be_some(name):
     with pytest.raises(ValueError, match=f"{name} is 0"):

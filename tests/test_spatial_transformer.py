@@ -1,10 +1,12 @@
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from companion.ops.spatial_transformer import crop, pooled
+from companion.ops.spatial_transformer import crop, pooled, products, samples
 
 
 def sampled(maps, glimpses, side):
@@ -36,10 +38,11 @@ def drawn(N, G, D, H, W, seed):
     W=st.integers(2, 12),
     side=st.integers(2, 7),
     seed=st.integers(0, 99),
+    cut=st.sampled_from([products, samples]),
 )
-def test_equals_grid_sample_and_so_do_its_gradients(N, G, D, H, W, side, seed):
+def test_equals_grid_sample_and_so_do_its_gradients(N, G, D, H, W, side, seed, cut):
     maps, glimpses = (x.requires_grad_() for x in drawn(N, G, D, H, W, seed))
-    ours, theirs = crop(maps, glimpses, side), sampled(maps, glimpses, side)
+    ours, theirs = cut(maps, glimpses, side), sampled(maps, glimpses, side)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
     weight = torch.randn_like(ours)
     one = torch.autograd.grad((ours * weight).sum(), (maps, glimpses))
@@ -48,12 +51,13 @@ def test_equals_grid_sample_and_so_do_its_gradients(N, G, D, H, W, side, seed):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
 
 
-def test_a_glimpse_of_everything_is_the_map_and_can_move():
+@pytest.mark.parametrize("cut", [products, samples])
+def test_a_glimpse_of_everything_is_the_map_and_can_move(cut):
     """All places are samples of the map: there too the slope is that of `grid_sample`."""
     maps = torch.randn(2, 3, 5, 5, dtype=torch.float64)
     glimpses = torch.tensor([0.0, 0, 1, 1], dtype=torch.float64).expand(2, 1, 4).clone().requires_grad_()
-    seen = crop(maps, glimpses, 5)
-    assert torch.equal(seen[:, 0], maps)
+    seen = cut(maps, glimpses, 5)
+    torch.testing.assert_close(seen[:, 0], maps)
     theirs = sampled(maps, glimpses, 5)
     (one,), (other,) = (torch.autograd.grad(x.square().sum(), glimpses) for x in (seen, theirs))
     torch.testing.assert_close(one[..., :2], other[..., :2])
@@ -63,7 +67,8 @@ def test_a_glimpse_of_everything_is_the_map_and_can_move():
 def test_gradients_are_those_of_finite_differences():
     maps, glimpses = drawn(2, 2, 3, 6, 7, 1)
     maps.requires_grad_(), glimpses.requires_grad_()
-    assert torch.autograd.gradcheck(lambda *x: crop(*x, 4), (maps, glimpses))
+    for cut in (products, samples, crop):
+        assert torch.autograd.gradcheck(partial(cut, side=4), (maps, glimpses))
     assert torch.autograd.gradcheck(lambda *x: pooled(*x, 4), (maps, glimpses))
 
 

@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from functools import partial
 from inspect import getsource
 from pathlib import Path
@@ -124,6 +125,13 @@ class VideoClips(Dataset):
         rng = np.random.default_rng([*self.seed, epoch])
         self.drawn = torch.from_numpy(rng.random((len(self), self.frames)))
 
+    def parted(self, frames: int) -> "VideoClips":
+        """The same clips, cut into so many parts."""
+        other = copy(self)
+        other.frames = frames
+        other.set_epoch(0)
+        return other
+
     def within(self, indices: Int[Tensor, " B"]) -> Int[Tensor, "B T"]:
         """Which of the clips' kept frames this epoch shows."""
         part = self.lengths[indices, None].double() / self.frames
@@ -150,7 +158,7 @@ class VideoClips(Dataset):
             net: takes frames N 3 H W to feature maps N D h w.
             device: where it is computed; afterwards the network is where it was.
         """
-        self.key, file = made("maps", self.key, self.shown, net, device)
+        self.key, file = made("maps", self.kept.key, self.kept.frames, net, device)
         self.shown = file.get_tensor("maps")
 
     def describe(self, net: nn.Module, device: str | torch.device = "cpu") -> None:

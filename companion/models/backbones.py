@@ -95,6 +95,11 @@ class EfficientNetLite0(nn.Module):
         return self.classify(F.relu6(self.head(self(frames))).mean((2, 3)))
 
 
+def installed() -> bool:
+    """Is the package with ImageNet weights there?"""
+    return find_spec(PACKAGE) is not None
+
+
 def lite0(blocks: int = 16, stride: int = 32) -> EfficientNetLite0:
     """With the weights of ImageNet, at rest.
 
@@ -124,6 +129,7 @@ class Small(nn.Module):
 
     def __init__(self, width: int = 40) -> None:
         super().__init__()
+        self.width = width
         self.layers = nn.Sequential(
             nn.Conv2d(3, width, 5, 2, 2), nn.GroupNorm(8, width), nn.ReLU(),
             nn.Conv2d(width, width, 3, 2, 1), nn.GroupNorm(8, width), nn.ReLU(),

@@ -22,7 +22,7 @@ map, h w of the trunk's, M bodies, J joints of a skeleton, C classes.
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float16, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -79,13 +79,28 @@ class Context(nn.Module):
         self.regress = nn.Linear(self.width, 2 * joints * 2)
         self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(self.width, classes)
 
-    def forward(self, maps: Float[Tensor, "B T D H W"]) -> Frame:
-        u = self.trunk(maps.flatten(0, 1))
+    def forward(self, maps: Float[Tensor, "B T D H W"] | Float16[Tensor, "B T D H W"]) -> Frame:
+        u = self.trunk(maps.flatten(0, 1).float())
         context = u.mean((2, 3)).unflatten(0, maps.shape[:2])
         joints = middle(self.heat(u)).unflatten(0, maps.shape[:2])
         pose = self.regress(context).tanh().unflatten(-1, (2, -1, 2))
         logits = self.classify(self.dropout(context.mean(1)))
         return Frame(logits, context, pose, joints.unflatten(2, (2, -1)))
+
+
+class FromFrames(nn.Module):
+    """The context network on top of a backbone that is trained with it.
+
+    Args:
+        backbone: takes frames N 3 H W to maps N D h w.
+    """
+
+    def __init__(self, backbone: nn.Module, context: Context) -> None:
+        super().__init__()
+        self.backbone, self.context = backbone, context
+
+    def forward(self, frames: UInt8[Tensor, "B T 3 H W"]) -> Frame:
+        return self.context(self.backbone(frames.flatten(0, 1)).unflatten(0, frames.shape[:2]))
 
 
 def middle(heat: Float[Tensor, "N J h w"]) -> Float[Tensor, "N J 2"]:
@@ -134,5 +149,5 @@ def missed(
 
 def objective(model: nn.Module, batch: tuple, weight: float = 10.0) -> Float[Tensor, ""]:
     """L_D + weight L_P."""
-    frame = model(batch.frames.float())
+    frame = model(batch.frames)
     return F.cross_entropy(frame.logits, batch.label) + weight * pose_loss(frame, batch.joints)

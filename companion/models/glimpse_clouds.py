@@ -55,12 +55,15 @@ class Read(NamedTuple):
 class Look(nn.Module):
     """What a glimpse sees of early features, in which a mean tells little: two convolutions and a maximum."""
 
-    def __init__(self, seen: int, features: int, hidden: int = 64) -> None:
+    def __init__(self, seen: int, features: int, hidden: int = 32) -> None:
         super().__init__()
         self.first, self.second = nn.Conv2d(seen, hidden, 3), nn.Conv2d(hidden, features, 3)
 
+    def maps(self, x: Float[Tensor, "N D H W"]) -> Float[Tensor, "N D2 h w"]:
+        return self.second(self.first(x).relu()).relu()
+
     def forward(self, crops: Float[Tensor, "N D S S"]) -> Float[Tensor, "N D2"]:
-        return self.second(self.first(crops).relu()).relu().amax((2, 3))
+        return self.maps(crops).amax((2, 3))
 
 
 class Cells(nn.Module):
@@ -316,6 +319,9 @@ def diversity(glimpses: Float[Tensor, "B T G 4"]) -> Float[Tensor, ""]:
 
 def attraction(glimpses: Float[Tensor, "B T G 4"], joints: Float[Tensor, "B T J 2"]) -> Float[Tensor, ""]:
     """L_G2 = sum over a frame's glimpses of the distance to the nearest joint; NaN where one is not seen."""
-    off = (glimpses[..., None, :2] - joints[:, :, None]).square().sum(-1)
-    nearest = (off.nan_to_num(torch.inf).amin(-1) + 1e-6).sqrt()
+    if not joints.shape[2]:
+        return glimpses.new_zeros(())
+    known = ~joints.isnan().any(-1)[:, :, None]
+    off = (glimpses[..., None, :2] - joints.nan_to_num()[:, :, None]).square().sum(-1)
+    nearest = (off.masked_fill(~known, torch.inf).amin(-1) + 1e-6).sqrt()
     return nearest.where(nearest.isfinite(), 0).sum(-1).mean()

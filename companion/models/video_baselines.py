@@ -15,6 +15,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torchvision.models import resnet18, resnet50
 
+from companion.models.glimpse_clouds import Look
+
 
 class Read(NamedTuple):
     """What the model says, and which places speak for each class."""
@@ -77,13 +79,21 @@ class ResNetLSTM(nn.Module):
 
 
 class Global(nn.Module):
-    """What is left of Glimpse Clouds without glimpses: all places of all frames count alike."""
+    """What is left of Glimpse Clouds without glimpses: all places of all frames count alike.
 
-    def __init__(self, seen: int, classes: int) -> None:
+    Args:
+        seen: D.
+        features: of the network that would see crops and sees whole maps here; 0: none, the paper.
+    """
+
+    def __init__(self, seen: int, classes: int, features: int = 0) -> None:
         super().__init__()
-        self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(seen, classes)
+        self.look = Look(seen, features) if features else None
+        self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(features or seen, classes)
 
     def forward(self, maps: Float[Tensor, "B T D h w"]) -> Read:
+        if self.look is not None:
+            maps = self.look.maps(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
         logits = self.classify(self.dropout(maps.mean((1, 3, 4))))
         heatmaps = torch.einsum("cd,btdhw->btchw", self.classify.weight, maps)
         return Read(logits, heatmaps)

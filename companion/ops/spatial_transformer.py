@@ -6,8 +6,8 @@ samples is linear along each axis, so a crop is two products with matrices of te
 
     Z' = A_y Z A_x^T,    A_x[i, j] = max(0, 1 - |x_i - j|),  x_i in samples of the map
 
-It equals `grid_sample` with corners aligned, and so do its gradients; it has a deterministic backward pass
-on CUDA too.
+Both equal `grid_sample` with corners aligned, and so do their gradients. On a CPU that is what is called, for
+it is faster; on CUDA it has no deterministic backward pass, and the products have one.
 
 Letters: N maps, G glimpses of each, D channels, H W size of a map, S samples on a crop's side.
 """
@@ -15,6 +15,7 @@ Letters: N maps, G glimpses of each, D channels, H W size of a map, S samples on
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 Glimpses = Float[Tensor, "N G 4"]  # x y s_x s_y, in units of half the map
 
@@ -32,12 +33,26 @@ def tents(
 
 def crop(maps: Float[Tensor, "N D H W"], glimpses: Glimpses, side: int) -> Float[Tensor, "N G D S S"]:
     """What each glimpse shows, S x S samples."""
-    H, W = maps.shape[-2:]
+    return (products if maps.is_cuda else samples)(maps, glimpses, side)
+
+
+def products(maps: Float[Tensor, "N D H W"], glimpses: Glimpses, side: int) -> Float[Tensor, "N G D S S"]:
+    """A crop as two products."""
+    N, D, H, W = maps.shape
     x, y, s_x, s_y = glimpses.unbind(-1)
     columns = tents(x, s_x, side, W).flatten(1, 2)  # N GS W
-    part = maps @ columns.transpose(1, 2)[:, None]  # N D H GS
-    part = part.unflatten(-1, (-1, side))
-    return torch.einsum("ngyh,ndhgx->ngdyx", tents(y, s_y, side, H), part)
+    part = (maps.flatten(1, 2) @ columns.transpose(1, 2)).unflatten(1, (D, H)).unflatten(-1, (-1, side))
+    part = part.permute(0, 3, 2, 1, 4).flatten(3)  # N G H DS
+    return (tents(y, s_y, side, H) @ part).unflatten(-1, (D, side)).transpose(2, 3)
+
+
+def samples(maps: Float[Tensor, "N D H W"], glimpses: Glimpses, side: int) -> Float[Tensor, "N G D S S"]:
+    """A crop as the library samples it, all glimpses of a map below each other."""
+    line = torch.linspace(-1, 1, side, dtype=maps.dtype, device=maps.device)
+    x, y, s_x, s_y = glimpses[..., None].unbind(2)
+    across, down = (x + s_x * line)[:, :, None], (y + s_y * line)[..., None]
+    places = torch.stack(torch.broadcast_tensors(across, down), -1).flatten(1, 2)  # N GS S 2
+    return F.grid_sample(maps, places, align_corners=True).unflatten(2, (-1, side)).transpose(1, 2)
 
 
 def pooled(maps: Float[Tensor, "N D H W"], glimpses: Glimpses, side: int) -> Float[Tensor, "N G D"]:

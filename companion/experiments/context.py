@@ -1,0 +1,185 @@
+"""What lies beyond the hands, and what the pose tells of it (chapter 10); also the first stage of 11."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from companion import presets, records
+from companion.datasets.video_clips import Clips, VideoClips
+from companion.experiments.pose_is_not_enough import EDGES, weights
+from companion.experiments.releases import asked
+from companion.files import checkout
+from companion.metrics import clouds
+from companion.models import backbones, context
+from companion.models.placed_glimpses import SIZE, PlacedGlimpses
+from companion.records import Run
+from companion.training import (
+    Experiment,
+    Model,
+    accelerator,
+    fit,
+    in_precision,
+    load_checkpoint,
+    pretrained,
+    save_checkpoint,
+)
+
+FIT = fit  # what takes the options of the presets' `fit`
+RULES = "hands", "hands-true", "forearms", "forearms-true"  # variants; true: of the pose files, when tested
+HANDS = [context.FOUND.index(n) for n in (7, 11)]
+BLOCKS, STRIDE = 5, 4  # of EfficientNet-Lite0: 40 channels at a quarter of the size
+
+
+class First(NamedTuple):
+    """The first stage of a run: what it reads, and what it gives to a second one."""
+
+    params: dict
+    data: Callable[[], dict[str, str]]
+    side: Callable[[str], VideoClips]  # frames of train or test
+    network: Callable[[], context.Context]  # trained, at rest
+    seen: Callable[[str], VideoClips]  # maps of train or test, with what the network tells of each frame
+
+
+class Alone(Experiment):
+    """The first stage by itself: trained once a (data, seed), by whoever asks first."""
+
+    def learn(self, seed: int, checkpoint: Path) -> tuple[nn.Module, list[float]]:
+        model = self.build()
+        save_checkpoint(checkpoint, model)
+        return model, []
+
+
+def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
+    """Variants: context, the network that finds hands and is the global model; glimpses by a rule."""
+    if run.variant not in ("context", *RULES):
+        known = ", ".join(("context", *RULES))
+        raise ValueError(f"unknown variant {run.variant!r} of {run.chapter}; choose one of {known}")
+    stage = first(run, params, root)
+    at, _, true = run.variant.partition("-")
+    alone = run.variant == "context"
+
+    def build() -> nn.Module:
+        network, train = stage.network(), stage.seen("train")
+        if alone:
+            return network
+        return PlacedGlimpses(train.shown.shape[1], network.width, len(train.classes), at)
+
+    def read(model: nn.Module, batch: Clips) -> Any:
+        return model(batch.frames) if alone else placed(model, with_true(batch) if true else batch)
+
+    return (Alone if alone else Experiment)(
+        data=stage.data,
+        read=lambda: (stage.side("train"), stage.side("test")),
+        train=partial(stage.seen, "train"),
+        test=partial(stage.seen, "test"),
+        build=build,
+        params=stage.params,
+        loss=objective,
+        score=scored(stage, read, hands, EDGES),
+        units=presets.claimed(run.chapter),
+    )
+
+
+def first(run: Run, params: dict, root: str | Path | None = None) -> First:
+    """The first stage, which all variants of chapters 10 and 11 of the same data and seed share."""
+    params, place = asked(params, run.seed, run.source, root)
+    before = in_precision(params, params["before"])
+    if before["backbone"] == "lite0" and "otherwise" in before and not backbones.installed():
+        before = in_precision(params, before["otherwise"])
+    before.pop("otherwise", None)
+    params = params | {"before": before}
+
+    @cache
+    def side(split: str) -> VideoClips:
+        options = dict(params["data"])
+        few = options.pop("repetitions", {}).get(split, 0)
+        sizes = (run.source, split, run.protocol, run.fold, run.seed, place.root())
+        return VideoClips(*sizes, repetitions=few, **options)
+
+    def data() -> dict[str, str]:
+        return place.data() | weights(before)
+
+    @cache
+    def stage() -> tuple[nn.Module, context.Context]:
+        train = side("train")
+        this, C = replace(run, notebook="10_context", variant="context"), len(train.classes)
+        asked_for = {"before": before, "data": params["data"]}
+        kept = records.checkpoint(this, asked_for, data(), presets.code(this))
+
+        def trained(build: Callable[[], Model]) -> Model:
+            parts = train.parted(before.get("frames", train.frames))
+            model = pretrained(build, before, parts, context.objective, seed=run.seed, checkpoint=kept)
+            if "weights" in before:
+                load_checkpoint(checkout() / before["weights"], model)
+            return model.requires_grad_(False)
+
+        if before["backbone"] == "lite0":
+            backbone = backbones.lite0(BLOCKS, STRIDE)
+            train.see(backbone, accelerator().device)
+            return backbone, trained(partial(context.Context, train.shown.shape[1], C))
+        whole = trained(partial(small, C))
+        return whole.backbone, whole.context
+
+    @cache
+    def seen(split: str) -> VideoClips:
+        (backbone, network), its, device = stage(), side(split), accelerator()
+        with device.main_process_first():  # it fills the cache
+            its.see(backbone, device.device)
+            its.describe(network, device.device)
+        return its
+
+    return First(params, data, side, lambda: stage()[1], seen)
+
+
+def small(classes: int) -> context.FromFrames:
+    """A backbone from scratch, and the context network on it."""
+    backbone = backbones.Small()
+    return context.FromFrames(backbone, context.Context(backbone.width, classes))
+
+
+def placed(model: nn.Module, batch: Clips) -> Any:
+    """What a model says that sees maps, and knows what the first stage tells of each frame."""
+    return model(batch.frames.float(), batch.context, batch.found)
+
+
+def objective(model: nn.Module, batch: Clips) -> Float[Tensor, ""]:
+    return F.cross_entropy(placed(model, batch).logits, batch.label)
+
+
+def joints(batch: Clips) -> Float[Tensor, "B T 2 F 2"]:
+    """Where the joints are that the network finds."""
+    return context.two(batch.joints)[:, :, :, context.FOUND]
+
+
+def with_true(batch: Clips) -> Clips:
+    """The joints of the pose files, where they know them, in place of those found."""
+    assert batch.found is not None, "nobody has described the frames"
+    true = joints(batch)
+    return batch._replace(found=true.where(~true.isnan(), batch.found))
+
+
+def hands(batch: Clips) -> tuple[Float[Tensor, "B T 2 2 2"], Float[Tensor, "B T 2 2 2"]]:
+    """Where hands are found, and where they are."""
+    assert batch.found is not None, "nobody has described the frames"
+    return batch.found[:, :, :, HANDS], joints(batch)[:, :, :, HANDS]
+
+
+def scored(
+    stage: First, read: Callable, hands: Callable | None = None, edges: Sequence[int] = ()
+) -> Callable:
+    """Scores of a second stage on its test side."""
+    scorer = cache(lambda: clouds.scorer(groups(stage.side("test")), read, hands, SIZE, ("context", edges)))
+    return lambda model, batch: scorer()(model, batch)
+
+
+def groups(data: VideoClips) -> dict[str, Bool[Tensor, " C"]]:
+    """Which classes each group of a simulated release has; none of a real one."""
+    if data.truth is None or data.group is None:
+        return {}
+    return {clip["group"]: data.group[label] for clip, label in zip(data.truth, data.label, strict=True)}

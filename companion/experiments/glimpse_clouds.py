@@ -1,0 +1,91 @@
+"""Glimpse Clouds, what is left of it without its parts, and what its tables stand beside (chapter 11)."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from companion import presets
+from companion.datasets.video_clips import Clips
+from companion.experiments import context
+from companion.models.glimpse_clouds import GlimpseClouds, attraction, diversity
+from companion.models.placed_glimpses import PlacedGlimpses
+from companion.models.video_baselines import C3D, Global, ResNetLSTM
+from companion.presets import check_options
+from companion.records import Run
+from companion.training import Experiment, fit
+
+FIT = fit  # what takes the options of the presets' `fit`
+# What a preset's `model` may be: what its experiment gives it when it is built, and what it reads.
+KINDS = {
+    "clouds": (GlimpseClouds, ("seen", "context", "classes"), ("frames", "context")),
+    "placed": (PlacedGlimpses, ("seen", "context", "classes"), ("frames", "context", "found")),
+    "global": (Global, ("seen", "classes"), ("frames",)),
+    "c3d": (C3D, ("frames", "size", "classes"), ("frames",)),
+    "resnet_lstm": (ResNetLSTM, ("classes",), ("frames",)),
+}
+WITHOUT_MAPS = "c3d", "resnet_lstm"
+
+
+def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
+    """Variants are those of the presets, whose `model` has a kind: see `KINDS`."""
+    if "model" not in params:
+        raise ValueError(
+            f"unknown variant {run.variant!r} of {run.chapter}; its presets list those there are"
+        )
+    stage = context.first(run, params, root)
+    options = dict(params["model"])
+    kind = options.pop("kind")
+    if kind not in KINDS:
+        raise ValueError(f"kind of the model of {run.variant} is {kind!r}; choose one of {', '.join(KINDS)}")
+    where = f"companion/experiments/{run.chapter}.yaml, model of {run.variant}"
+    make, given, fields = KINDS[kind]
+    check_options(where, options, make.__init__, "self", *given)
+    sides = stage.side if kind in WITHOUT_MAPS else stage.seen
+    weights = params.get("loss", {})
+
+    def build() -> nn.Module:
+        train = sides("train")
+        sizes: dict[str, Any] = {"classes": len(train.classes), "frames": train.frames}
+        sizes |= {"size": tuple(train.shown.shape[2:]), "seen": train.shown.shape[1]}
+        if "context" in given:
+            sizes["context"] = stage.network().width
+        return make(**{name: sizes[name] for name in given}, **options)
+
+    def read(model: nn.Module, batch: Clips) -> Any:
+        frames, *told = (getattr(batch, field) for field in fields)
+        return model(frames if kind in WITHOUT_MAPS else frames.float(), *told)
+
+    def loss(model: nn.Module, batch: Clips) -> Float[Tensor, ""]:
+        said = read(model, batch)
+        steps = getattr(said, "steps", said.logits[:, None]).flatten(1, -2)  # of every frame and worker
+        total = F.cross_entropy(steps.transpose(1, 2), batch.label[:, None].expand(steps.shape[:2]))
+        if "diversity" in weights:
+            total = total + weights["diversity"] * diversity(said.glimpses)
+        if "attraction" in weights:
+            total = total + weights["attraction"] * attraction(said.glimpses, batch.joints.flatten(2, 3))
+        return total
+
+    return Experiment(
+        data=stage.data,
+        read=lambda: (stage.side("train"), stage.side("test")),
+        train=partial(sides, "train"),
+        test=partial(sides, "test"),
+        build=build,
+        params=stage.params,
+        loss=loss,
+        score=context.scored(stage, read),
+        units=presets.claimed(run.chapter),
+    )
+
+
+def multiply_adds(experiment: Experiment, seed: int = 0) -> int:
+    """Of one clip, forward, without what the first stage computes for all variants alike."""
+    model, data = experiment.build().eval(), experiment.test()
+    with FlopCounterMode(display=False) as counter:
+        experiment.score(model, data.__getitems__([seed]))
+    return counter.get_total_flops() // 2
