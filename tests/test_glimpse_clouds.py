@@ -1,4 +1,7 @@
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -6,6 +9,7 @@ from glimpse_loops import read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from companion import training
 from companion.models.glimpse_clouds import (
     GlimpseClouds,
     Memory,
@@ -165,3 +169,63 @@ def test_without_any_joint_nothing_pulls():
 def test_there_must_be_some(name):
     with pytest.raises(ValueError, match=f"{name} is 0"):
         GlimpseClouds(5, 4, 6, **{name: 0})
+
+
+SCRIPT = """
+import sys
+import torch
+import torch._dynamo
+from typing import NamedTuple
+from accelerate import debug_launcher
+from torch.nn import functional as F
+from companion import training
+from companion.models.glimpse_clouds import GlimpseClouds, attraction, diversity
+
+class Batch(NamedTuple):
+    maps: torch.Tensor
+    context: torch.Tensor
+    joints: torch.Tensor
+    label: torch.Tensor
+
+class Clips:
+    def __init__(self):
+        g = torch.Generator().manual_seed(0)
+        sizes = ((40, 3, 5, 6, 8), (40, 3, 4), (40, 3, 6, 2))
+        self.fields = [torch.randn(size, generator=g, dtype=torch.float64) for size in sizes]
+        self.fields.append(torch.arange(40) % 6)
+    def __len__(self):
+        return 40
+    def __getitems__(self, indices):
+        return Batch(*(field[indices] for field in self.fields))
+
+def loss(model, batch):
+    read = model(batch.maps, batch.context)
+    steps = read.steps.flatten(1, 2).transpose(1, 2)
+    right = F.cross_entropy(steps, batch.label[:, None].expand(-1, steps.shape[2]))
+    return right + diversity(read.glimpses) + attraction(read.glimpses, batch.joints)
+
+def train():
+    training.seed_everything(0)
+    model = GlimpseClouds(5, 4, 6, state=7, side=5, features=6).double()
+    training.fit(model, Clips(), loss, epochs=5, lr=1e-2, batch_size=9)
+    device = training.accelerator()
+    if device.is_main_process:
+        weights = [value.detach() for value in model.parameters()]
+        torch.save(weights, f"{sys.argv[1]}/{device.num_processes}.pt")
+
+torch.set_num_threads(1)
+debug_launcher(train, num_processes=2)
+train()
+"""
+
+
+def test_two_processes_train_as_one(tmp_path):
+    """Weights after 20 steps with batches of 9, of which one process has five clips and the other four."""
+    env = os.environ | {"ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", SCRIPT, tmp_path], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in (1, 2))
+    torch.testing.assert_close(two, one, rtol=0, atol=1e-9)
+    training.seed_everything(0)
+    begun = GlimpseClouds(5, 4, 6, state=7, side=5, features=6).parameters()
+    assert all((a - b).abs().max() > 0.01 for a, b in zip(one, begun, strict=True))
