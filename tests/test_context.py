@@ -5,8 +5,22 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from torch import nn
 
-from companion.models.context import FOUND, Context, Frame, middle, missed, objective, pose_loss, two
+from companion.models.context import (
+    FOUND,
+    Behind,
+    Context,
+    Frame,
+    FromClips,
+    middle,
+    missed,
+    objective,
+    pose_loss,
+    two,
+)
+from companion.models.glimpse_clouds import GlimpseClouds
+from companion.models.video_baselines import Global
 from companion.skeleton import KINECT_V2
 
 
@@ -82,13 +96,13 @@ def test_without_a_trunk_the_context_is_the_mean_of_the_map():
     maps = torch.randn(2, 3, 6, 4, 5)
     frame = Context(6, 4, blocks=0)(maps)
     torch.testing.assert_close(frame.context, maps.mean((3, 4)))
-    assert frame.pose.shape == (2, 3, 2, 25, 2) and frame.joints.shape == (2, 3, 2, 8, 2)
+    assert frame.pose.shape == (2, 3, 2, 25, 2) and frame.found.shape == (2, 3, 2, 8, 2)
 
 
 def test_no_clip_is_read_by_its_neighbours():
     model, maps = Context(6, 4).eval(), torch.randn(3, 2, 6, 8, 10)
-    alone = torch.cat([model(maps[n, None]).joints for n in range(3)])
-    torch.testing.assert_close(alone, model(maps).joints)
+    alone = torch.cat([model(maps[n, None]).found for n in range(3)])
+    torch.testing.assert_close(alone, model(maps).found)
 
 
 class Batch(NamedTuple):
@@ -115,5 +129,42 @@ def test_it_learns_where_somebody_stands():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    off = model(batch.frames).joints - joints[:, :, :, :8]
+    off = model(batch.frames).found - joints[:, :, :, :8]
     assert off.abs().mean() < 0.05
+
+
+class Stages(nn.Module):
+    """In place of ResNet-50: two maps of a clip, with statistics that training changes."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Conv3d(3, 5, 1, (1, 4, 4)), nn.Conv3d(5, 6, 1, (1, 2, 2))
+        self.norm = nn.BatchNorm3d(5)
+
+    def forward(self, clips):
+        third = self.norm(self.one(clips))
+        return third, self.two(third)
+
+
+def test_a_second_stage_changes_nothing_of_the_first():
+    first = FromClips(Stages(), 3, (5, 6))
+    frames = torch.randint(0, 255, (2, 4, 3, 16, 24), dtype=torch.uint8)
+    frame = first(frames)
+    assert frame.logits.shape == (2, 3) and frame.context.shape == (2, 4, 5)
+    model = Behind(first, Global(6, 3), ()).train()
+    before = {name: value.clone() for name, value in first.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 1.0)
+    model(frames).logits.square().sum().backward()
+    optimizer.step()
+    assert model.second.training and not first.training
+    assert all(torch.equal(value, before[name]) for name, value in first.state_dict().items())
+    assert model.second.classify.weight.grad.abs().sum() > 0
+
+
+def test_what_the_first_stage_tells_reaches_the_second():
+    first = FromClips(Stages(), 3, (5, 6))
+    frames = torch.randint(0, 255, (2, 4, 3, 16, 24), dtype=torch.uint8)
+    second = GlimpseClouds(6, 5, 3, state=7, side=2).eval()
+    said = Behind(first, second, ("context",)).eval()(frames)
+    maps, frame = first.maps(frames)
+    torch.testing.assert_close(said.logits, second(maps, frame.context).logits)

@@ -165,6 +165,11 @@ def test_without_any_joint_nothing_pulls():
     assert attraction(torch.rand(1, 2, 3, 4), torch.rand(1, 2, 0, 2)).item() == 0
 
 
+def test_features_need_some_samples():
+    with pytest.raises(ValueError, match="4 x 4 samples are too few for features"):
+        made(features=6, side=4)(*drawn())
+
+
 @pytest.mark.parametrize("name", ["glimpses", "workers"])
 def test_there_must_be_some(name):
     with pytest.raises(ValueError, match=f"{name} is 0"):

@@ -118,7 +118,7 @@ class Told(nn.Module):
     def forward(self, frames):
         context = frames.float().mean((3, 4))
         joints = context[:, :, None, :2, None].expand(-1, -1, 2, -1, 2)
-        return type("Frame", (), {"context": context, "joints": joints})
+        return type("Frame", (), {"context": context, "found": joints})
 
 
 def test_what_a_network_tells_of_frames_comes_with_them(root):

@@ -165,11 +165,11 @@ class VideoClips(Dataset):
         """From now on give also what a network at rest tells of each frame that is shown.
 
         Args:
-            net: takes what is shown, as clips of one frame, to a tuple with `context` and `joints`.
+            net: takes what is shown, as clips of one frame, to a tuple with `context` and `found`.
             device: where it is computed; afterwards the network is where it was.
         """
         _, file = made("descriptions", self.key, self.shown, net, device)
-        self.described = file.get_tensor("context"), file.get_tensor("joints")
+        self.described = file.get_tensor("context"), file.get_tensor("found")
 
     def know(self, truths: list[dict]) -> None:
         """Of each kept frame: the boxes of what decides, and whether it is of the action."""
@@ -206,7 +206,7 @@ def made(
     """What a network at rest makes of all frames, now or in an earlier call, and its fingerprint.
 
     Args:
-        name: maps, in 16 bits; or descriptions, of a network that gives `context` and `joints`.
+        name: maps, in 16 bits; or descriptions, of a network that gives `context` and `found`.
         key: fingerprint of what is shown.
     """
     device, kind = torch.device(device), type(net)
@@ -224,12 +224,24 @@ def made(
                     rows.append(maps=net(part.to(device)).half().cpu().numpy())
                     continue
                 told = net(part[:, None].to(device))
-                rows.append(context=told.context[:, 0].cpu().numpy(), joints=told.joints[:, 0].cpu().numpy())
+                rows.append(context=told.context[:, 0].cpu().numpy(), found=told.found[:, 0].cpu().numpy())
         finally:
             net.to(home)
         return {}
 
     return key, cache.opened(name, key, make, "pt")
+
+
+def data_fingerprint(source: str, root: str | Path | None = None) -> str:
+    """Of a source's data, without reading them; of pictures and videos names and sizes count.
+
+    Raises:
+        ValueError, FileNotFoundError: an unknown source, or nothing there.
+    """
+    if source != "nucla":
+        return sources.data_fingerprint(source, root)
+    files = [(clip.name, file) for clip in nucla_rgb.clips(root) for file in nucla_rgb.files(clip.place)]
+    return fingerprint([f"{name} {file.name} {file.stat().st_size}".encode() for name, file in files])
 
 
 class Clip(NamedTuple):

@@ -1,5 +1,6 @@
 """What lies beyond the hands, and what the pose tells of it (chapter 10); also the first stage of 11."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from companion import presets, records
-from companion.datasets.video_clips import Clips, VideoClips
+from companion.datasets.video_clips import Clips, VideoClips, data_fingerprint
 from companion.experiments.pose_is_not_enough import EDGES, weights
 from companion.experiments.releases import asked
 from companion.files import checkout
@@ -42,8 +43,10 @@ class First(NamedTuple):
     params: dict
     data: Callable[[], dict[str, str]]
     side: Callable[[str], VideoClips]  # frames of train or test
-    network: Callable[[], context.Context]  # trained, at rest
-    seen: Callable[[str], VideoClips]  # maps of train or test, with what the network tells of each frame
+    whole: Callable[[], context.FromFrames | context.FromClips]  # trained, at rest
+    seen: Callable[
+        [str], VideoClips
+    ]  # maps of train or test, with what each frame tells, where they are kept
 
 
 class Alone(Experiment):
@@ -65,7 +68,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
     alone = run.variant == "context"
 
     def build() -> nn.Module:
-        network, train = stage.network(), stage.seen("train")
+        network, train = stage.whole().context, stage.seen("train")
         if alone:
             return network
         return PlacedGlimpses(train.shown.shape[1], network.width, len(train.classes), at)
@@ -103,10 +106,13 @@ def first(run: Run, params: dict, root: str | Path | None = None) -> First:
         return VideoClips(*sizes, repetitions=few, **options)
 
     def data() -> dict[str, str]:
-        return place.data() | weights(before)
+        files = (
+            place.data() if run.source == "simulated" else {run.source: data_fingerprint(run.source, root)}
+        )
+        return files | weights(before)
 
     @cache
-    def stage() -> tuple[nn.Module, context.Context]:
+    def whole() -> context.FromFrames | context.FromClips:
         train = side("train")
         this, C = replace(run, notebook="10_context", variant="context"), len(train.classes)
         asked_for = {"before": before, "data": params["data"]}
@@ -122,19 +128,25 @@ def first(run: Run, params: dict, root: str | Path | None = None) -> First:
         if before["backbone"] == "lite0":
             backbone = backbones.lite0(BLOCKS, STRIDE)
             train.see(backbone, accelerator().device)
-            return backbone, trained(partial(context.Context, train.shown.shape[1], C))
-        whole = trained(partial(small, C))
-        return whole.backbone, whole.context
+            network = trained(partial(context.Context, train.shown.shape[1], C))
+            return context.FromFrames(backbone, network)
+        if before["backbone"] == "small":
+            return trained(partial(small, C))
+        imagenet = (
+            before.get("imagenet") and Path(place.root() or os.environ["COMPANION_DATA"]) / before["imagenet"]
+        )
+        return trained(lambda: context.FromClips(backbones.ResNet50(imagenet), C))
 
     @cache
     def seen(split: str) -> VideoClips:
-        (backbone, network), its, device = stage(), side(split), accelerator()
-        with device.main_process_first():  # it fills the cache
-            its.see(backbone, device.device)
-            its.describe(network, device.device)
+        first, its, device = whole(), side(split), accelerator()
+        if isinstance(first, context.FromFrames):
+            with device.main_process_first():  # it fills the cache
+                its.see(first.backbone, device.device)
+                its.describe(first.context, device.device)
         return its
 
-    return First(params, data, side, lambda: stage()[1], seen)
+    return First(params, data, side, whole, seen)
 
 
 def small(classes: int) -> context.FromFrames:

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from companion import presets
 from companion.datasets.video_clips import Clips
 from companion.experiments import context
+from companion.models.context import Behind, FromClips
 from companion.models.glimpse_clouds import GlimpseClouds, attraction, diversity
 from companion.models.placed_glimpses import PlacedGlimpses
 from companion.models.video_baselines import C3D, Global, ResNetLSTM
@@ -46,19 +47,26 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
     make, given, fields = KINDS[kind]
     check_options(where, options, make.__init__, "self", *given)
     sides = stage.side if kind in WITHOUT_MAPS else stage.seen
+    of_frames = kind in WITHOUT_MAPS or stage.params["before"]["backbone"] == "resnet50"
     weights = params.get("loss", {})
 
     def build() -> nn.Module:
         train = sides("train")
         sizes: dict[str, Any] = {"classes": len(train.classes), "frames": train.frames}
         sizes |= {"size": tuple(train.shown.shape[2:]), "seen": train.shown.shape[1]}
-        if "context" in given:
-            sizes["context"] = stage.network().width
-        return make(**{name: sizes[name] for name in given}, **options)
+        first = None if kind in WITHOUT_MAPS else stage.whole()
+        if first is not None:
+            sizes["context"] = first.context.width
+        if isinstance(first, FromClips):
+            sizes["seen"] = first.classify.in_features
+        head = make(**{name: sizes[name] for name in given}, **options)
+        return Behind(first, head, fields[1:]) if isinstance(first, FromClips) else head
 
     def read(model: nn.Module, batch: Clips) -> Any:
-        frames, *told = (getattr(batch, field) for field in fields)
-        return model(frames if kind in WITHOUT_MAPS else frames.float(), *told)
+        if of_frames:
+            return model(batch.frames)
+        maps, *told = (getattr(batch, field) for field in fields)
+        return model(maps.float(), *told)
 
     def loss(model: nn.Module, batch: Clips) -> Float[Tensor, ""]:
         said = read(model, batch)

@@ -72,7 +72,7 @@ def peaks(heatmaps: Float[Tensor, "B T h w"], number: int, apart: int = 5) -> Fl
     """The places of the highest values of each map that are the highest in a window of `apart` x `apart`."""
     h, w = heatmaps.shape[2:]
     top = F.max_pool2d(heatmaps, apart, 1, apart // 2)
-    best = heatmaps.masked_fill(heatmaps < top, -torch.inf).flatten(2).topk(number).indices
+    best = heatmaps.masked_fill(heatmaps < top, -torch.inf).flatten(2).topk(min(number, h * w)).indices
     y, x = (2 * at / (size - 1) - 1 for at, size in ((best // w, h), (best % w, w)))
     return torch.stack([x, y], -1)
 

@@ -7,6 +7,7 @@ Carreira and Zisserman (CVPR 2017) do: convolutions of 3 x 3 read three frames, 
 Letters: N frames, B clips, T frames of a clip, D channels, H W of a frame, h w of a map.
 """
 
+import re
 import warnings
 from hashlib import sha256
 from importlib.util import find_spec
@@ -210,13 +211,17 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: no such file.
-        DamagedFile: it holds something else, or a weight that is not finite.
+        DamagedFile: its name ends, as torchvision's do, in eight digits that its SHA-256 does not begin with;
+            it holds something else, or a weight that is not finite.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no file {path}; download torchvision's weights")
-    content = BytesIO(Path(path).read_bytes())  # of a file, torch would reserve what it claims to hold
-    try:
-        weights = torch.load(content, map_location="cpu", weights_only=True)
+    content = Path(path).read_bytes()
+    meant = re.search(r"-([0-9a-f]{8})$", Path(path).stem)
+    if meant and not sha256(content).hexdigest().startswith(meant[1]):
+        raise DamagedFile(f"{path} is damaged (its SHA-256 does not begin {meant[1]}); download it again")
+    try:  # of bytes, for of a file torch would reserve what it claims to hold
+        weights = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
         whole = all(bool(value.isfinite().all()) for value in weights.values())
     except Exception as error:  # of torch's own reader of pickles, many kinds
         raise DamagedFile(f"{path} holds no weights ({type(error).__name__}); download them again") from None

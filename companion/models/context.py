@@ -19,6 +19,7 @@ Letters: B clips, T frames, N of both, D channels of a backbone's map, E channel
 map, h w of the trunk's, M bodies, J joints of a skeleton, C classes.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -32,6 +33,7 @@ ARMS = ("elbow_left", "wrist_left", "hand_left", "elbow_right", "wrist_right", "
 FOUND = tuple(map(KINECT_V2.index, ("head", "spine_shoulder", *ARMS)))
 # A hand that is raised decides more and is seen less: its arm counts five times, and wrists and hands more.
 WEIGHTS, RAISED = (1.0, 1, 2, 3, 3, 2, 3, 3), 5.0
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours
 LEFT, RIGHT = slice(2, 5), slice(5, 8)  # of the joints found
 
 
@@ -41,7 +43,7 @@ class Frame(NamedTuple):
     logits: Float[Tensor, "B C"]  # of the clip
     context: Float[Tensor, "B T E"]
     pose: Float[Tensor, "B T 2 J 2"]  # regressed from the context
-    joints: Float[Tensor, "B T 2 8 2"]  # head, neck, and of both arms elbow, wrist and hand
+    found: Float[Tensor, "B T 2 8 2"]  # joints: head, neck, and of both arms elbow, wrist and hand
 
 
 class Residual(nn.Module):
@@ -82,10 +84,10 @@ class Context(nn.Module):
     def forward(self, maps: Float[Tensor, "B T D H W"] | Float16[Tensor, "B T D H W"]) -> Frame:
         u = self.trunk(maps.flatten(0, 1).float())
         context = u.mean((2, 3)).unflatten(0, maps.shape[:2])
-        joints = middle(self.heat(u)).unflatten(0, maps.shape[:2])
+        found = middle(self.heat(u)).unflatten(0, maps.shape[:2])
         pose = self.regress(context).tanh().unflatten(-1, (2, -1, 2))
         logits = self.classify(self.dropout(context.mean(1)))
-        return Frame(logits, context, pose, joints.unflatten(2, (2, -1)))
+        return Frame(logits, context, pose, found.unflatten(2, (2, -1)))
 
 
 class FromFrames(nn.Module):
@@ -101,6 +103,52 @@ class FromFrames(nn.Module):
 
     def forward(self, frames: UInt8[Tensor, "B T 3 H W"]) -> Frame:
         return self.context(self.backbone(frames.flatten(0, 1)).unflatten(0, frames.shape[:2]))
+
+
+class FromClips(nn.Module):
+    """The first stage of the paper: context and pose from one map of a clip, the class from a later one.
+
+    Args:
+        backbone: takes clips B 3 T H W to both maps, as `companion.models.backbones.ResNet50` does.
+        wide: channels of the maps.
+    """
+
+    def __init__(self, backbone: nn.Module, classes: int, wide: tuple[int, int] = (1024, 2048)) -> None:
+        super().__init__()
+        self.backbone, self.context = backbone, Context(wide[0], classes, blocks=0)
+        self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(wide[1], classes)
+
+    def maps(self, frames: UInt8[Tensor, "B T 3 H W"]) -> tuple[Float[Tensor, "B T D h w"], Frame]:
+        """The later map, and what each frame tells."""
+        mean, deviation = (torch.tensor(x, device=frames.device)[:, None, None] for x in (MEAN, DEVIATION))
+        early, late = self.backbone(((frames / 255 - mean) / deviation).transpose(1, 2))
+        logits = self.classify(self.dropout(late.mean((2, 3, 4))))
+        return late.transpose(1, 2), self.context(early.transpose(1, 2))._replace(logits=logits)
+
+    def forward(self, frames: UInt8[Tensor, "B T 3 H W"]) -> Frame:
+        return self.maps(frames)[1]
+
+
+class Behind(nn.Module):
+    """A second stage on the maps of a first one that rests, in training too: its statistics do not change.
+
+    Args:
+        told: what the second stage takes beside the maps, names of `Frame`.
+    """
+
+    def __init__(self, first: FromClips, second: nn.Module, told: Sequence[str]) -> None:
+        super().__init__()
+        self.first, self.second, self.told = first.requires_grad_(False).eval(), second, told
+
+    def train(self, mode: bool = True) -> "Behind":
+        super().train(mode)
+        self.first.eval()
+        return self
+
+    def forward(self, frames: UInt8[Tensor, "B T 3 H W"]) -> tuple:
+        with torch.no_grad():
+            maps, frame = self.first.maps(frames)
+        return self.second(maps, *(getattr(frame, name) for name in self.told))
 
 
 def middle(heat: Float[Tensor, "N J h w"]) -> Float[Tensor, "N J 2"]:
@@ -134,7 +182,7 @@ def pose_loss(frame: Frame, joints: Float[Tensor, "B T M J 2"]) -> Float[Tensor,
     for arm in (LEFT, RIGHT):
         elbow, _, hand = found[:, :, :, arm, 1].unbind(-1)
         weights[:, :, :, arm] *= 1 + (RAISED - 1) * (hand < elbow)[..., None]  # y grows downwards
-    return missed(frame.pose, true, torch.ones_like(true[..., 0])) + missed(frame.joints, found, weights)
+    return missed(frame.pose, true, torch.ones_like(true[..., 0])) + missed(frame.found, found, weights)
 
 
 def missed(

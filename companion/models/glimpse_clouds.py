@@ -60,6 +60,15 @@ class Look(nn.Module):
         self.first, self.second = nn.Conv2d(seen, hidden, 3), nn.Conv2d(hidden, features, 3)
 
     def maps(self, x: Float[Tensor, "N D H W"]) -> Float[Tensor, "N D2 h w"]:
+        """Of any size.
+
+        Raises:
+            ValueError: too small for two convolutions of 3 x 3.
+        """
+        if min(x.shape[2:]) < 5:
+            raise ValueError(
+                f"{x.shape[2]} x {x.shape[3]} samples are too few for features; take 5, or 0 features"
+            )
         return self.second(self.first(x).relu()).relu()
 
     def forward(self, crops: Float[Tensor, "N D S S"]) -> Float[Tensor, "N D2"]:
