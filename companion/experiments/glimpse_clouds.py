@@ -34,10 +34,6 @@ WITHOUT_MAPS = "c3d", "resnet_lstm"
 
 def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
     """Variants are those of the presets, whose `model` has a kind: see `KINDS`."""
-    if "model" not in params:
-        raise ValueError(
-            f"unknown variant {run.variant!r} of {run.chapter}; its presets list those there are"
-        )
     stage = context.first(run, params, root)
     options = dict(params["model"])
     kind = options.pop("kind")

@@ -151,7 +151,7 @@ def scorer(
         if hands is not None:
             every["hand_error"], near = hand_errors(*hands(batch), batch.boxes)
             group, edges = away or (None, ())
-            for low, high in pairwise([0, *edges]):
+            for low, high in pairwise([0, *edges] if group in groups else []):
                 right = found[f"within_{group}"]
                 found[f"within_{group}_to_{high}"] = right.where((near > low) & (near <= high), torch.nan)
         for name, values in every.items():
