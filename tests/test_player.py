@@ -8,9 +8,10 @@ import subprocess
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 from PIL import Image
 
-from companion.player import AttentionPlayer
+from companion.player import WINDOW, AttentionPlayer
 
 N, T, S, G, SIDE = 12, 8, 3, 8, 60
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -225,3 +226,44 @@ def test_browser_says_where_the_model_looks(kind, sentence, tmp_path):
     command = [CHROMIUM, *alone, "--dump-dom", file.as_uri()]
     seen = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
     assert re.search('<p id="line">(.*?)</p>', seen)[1] == sentence
+
+
+def clouds() -> dict:
+    """Three films of four frames with five glimpses each, dealt to three workers."""
+    rng = np.random.default_rng(2)
+    corner = rng.uniform(0, 40, (3, 4, 5, 2))
+    boxes = np.concatenate([corner, corner + 12], -1)
+    boxes[0, 0, 0] = np.nan
+    images = rng.integers(0, 256, (3, 4, 36, 64, 3), dtype=np.uint8)
+    return {"images": images, "clouds": boxes, "workers": rng.random((3, 4, 5, 3))}
+
+
+def test_clouds_come_back_with_the_colours_of_their_workers():
+    given = clouds()
+    player = AttentionPlayer(**given)
+    back = data(player.page())
+    boxes = np.array(back["clouds"], float).reshape(given["clouds"].shape)
+    np.testing.assert_allclose(boxes, given["clouds"], atol=0.0501)
+    assert back["dealt"] == given["workers"].argmax(-1).ravel().tolist()
+    names, colours = zip(*back["workers"], strict=True)
+    assert names == tuple(f"glimpses of worker {k + 1}" for k in range(3)) and len(set(colours)) == 3
+    figure = player.figure()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(names)
+    drawn = [patch.get_edgecolor() for patch in figure.axes[1].patches]
+    want = [to_rgba(colours[k]) for k in given["workers"][0, 1].argmax(-1)]
+    assert drawn == want and len(figure.axes[0].patches) == 4  # one is not known
+    assert player.unit == "frame"
+
+
+def test_glimpses_of_nobody_have_one_colour():
+    player = AttentionPlayer(**clouds() | {"workers": None})
+    assert data(player.page())["workers"] == [["glimpses", WINDOW]]
+
+
+def test_workers_need_clouds_and_colours():
+    with pytest.raises(
+        ValueError, match="there are 3 workers, but no clouds; pass clouds as well, and at most 6"
+    ):
+        AttentionPlayer(**clouds() | {"clouds": None})
+    with pytest.raises(ValueError, match="there are 7 workers; pass clouds"):
+        AttentionPlayer(**clouds() | {"workers": np.ones((3, 4, 5, 7))})

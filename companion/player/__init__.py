@@ -5,7 +5,7 @@ scripts do not run, a still picture of the first samples stands in its place. No
 is pressed.
 
 Letters: N samples, T steps (glimpses or frames), S scales of a glimpse, g samples on a glimpse's side,
-H W the size of an image, h w of a heat map, J joints, E true boxes at once.
+H W the size of an image, h w of a heat map, J joints, E true boxes at once, G glimpses at once, K workers.
 """
 
 import base64
@@ -38,8 +38,11 @@ SHAPES = {
     "joints": ("N T J 2",),
     "weights": ("N T J",),
     "acting": ("N J",),
+    "clouds": ("N T G 4",),
+    "workers": ("N T G K",),
 }
 WINDOW, TRUTH = "#E69F00", "#56B4E9"  # of Okabe and Ito, told apart by colour-blind readers
+WORKERS = (WINDOW, "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2")
 STAGE = (420, 360)  # the picture's largest width and height, CSS pixels
 ROWS, COLUMNS = 3, 6  # samples and steps of the still picture
 PAGE = files(__name__).joinpath("page.html").read_text(encoding="utf-8")
@@ -64,6 +67,8 @@ class AttentionPlayer:
         weights: N T J, of the joints, at least 0.
         acting: N J, true for the joints that should be attended to.
         names: of the joints.
+        clouds: N T G 4, the windows of the glimpses of each of T frames, of which none comes first.
+        workers: N T G K, to which worker each is dealt, at least 0; the largest share gives its colour.
         subject: what the true box holds, such as "digit".
         title: above the picture.
 
@@ -84,11 +89,14 @@ class AttentionPlayer:
         acting: Any = None,
         bones: Sequence[tuple[int, int]] = (),
         names: Sequence[str] | None = None,
+        clouds: Any = None,
+        workers: Any = None,
         subject: str = "object",
         title: str = "Where the model looks",
     ) -> None:
         given = {"images": images, "boxes": boxes, "truth": truth, "heat": heat, "patches": patches}
-        given |= {"joints": joints, "weights": weights, "acting": acting}
+        given |= {"joints": joints, "weights": weights, "acting": acting, "clouds": clouds}
+        given |= {"workers": workers}
         given = {name: np.asarray(array) for name, array in given.items() if array is not None}
         sizes: dict[str, int] = {}
         with jaxtyped("context"):  # a letter stands for one size in all arguments
@@ -126,13 +134,20 @@ class AttentionPlayer:
             raise ValueError("weights and acting say something of joints; pass joints as well")
         if "joints" in given and names is not None and len(names) != sizes["J"]:
             raise ValueError(f"names must be {sizes['J']} words, one for each of joints")
+        self.clouds = given["clouds"].astype(float).round(1) if "clouds" in given else None
+        self.dealt = given["workers"].argmax(-1) if "workers" in given else None
+        if self.dealt is not None and (self.clouds is None or sizes["K"] > len(WORKERS)):
+            without = ", but no clouds" if self.clouds is None else ""
+            raise ValueError(
+                f"there are {sizes['K']} workers{without}; pass clouds as well, and at most {len(WORKERS)}"
+            )
         self.heat, self.strongest = scaled("heat", given)
         self.weights, self.largest = scaled("weights", given)
         self.labels = None if labels is None else [str(label) for label in labels]
         self.subject, self.title = subject, title
         still = frames == 1 and "joints" not in given
         self.unit = "glimpse" if still or "boxes" in given else "frame"
-        self.view = view(H, W, self.boxes)
+        self.view = view(H, W, self.boxes if self.clouds is None else self.clouds)
 
     def page(self) -> str:
         """The player as one HTML document."""
@@ -172,6 +187,10 @@ class AttentionPlayer:
         marks = [
             (self.boxes, {"color": WINDOW, "marker": "o", "markersize": 3, "label": "glimpses"}),
             (self.truth, {"color": TRUTH, "linestyle": "--", "label": f"true box of the {subject}"}),
+            *(
+                (self.clouds, {"color": colour, "linewidth": 1.8, "label": name})
+                for name, colour in self.workers().items()
+            ),
             (
                 self.heat,
                 {
@@ -199,6 +218,12 @@ class AttentionPlayer:
         if handles:
             figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=8, frameon=False)
         return figure
+
+    def workers(self) -> dict[str, str]:
+        """What the windows of clouds are, and their colours."""
+        if self.dealt is None:
+            return {} if self.clouds is None else {"glimpses": WINDOW}
+        return {f"glimpses of worker {k + 1}": WORKERS[k] for k in range(self.sizes["K"])}
 
     def _panel(self, ax: Axes, n: int, t: int) -> None:
         """Draw one sample at one step, with the path that led there."""
@@ -230,6 +255,10 @@ class AttentionPlayer:
         if self.truth is not None:
             for box in self.truth[n, t % self.truth.shape[1]]:
                 rectangle(box, color=TRUTH, linestyle="--", zorder=4)
+        if self.clouds is not None:
+            for g, box in enumerate(self.clouds[n, t]):
+                colour = WINDOW if self.dealt is None else WORKERS[self.dealt[n, t, g]]
+                rectangle(box, color=colour, linewidth=1.5)
         if self.boxes is not None:
             for s, box in enumerate(self.boxes[n, t]):
                 rectangle(box, color=WINDOW, linewidth=0.8 if s else 1.8)
@@ -260,6 +289,9 @@ class AttentionPlayer:
             "boxes": numbers(self.boxes),
             "truth": numbers(self.truth),
             "truths": (0, 0) if self.truth is None else self.truth.shape[1:3],
+            "clouds": numbers(self.clouds),
+            "dealt": None if self.dealt is None else self.dealt.ravel().tolist(),
+            "workers": list(self.workers().items()),
             "heat": encoded(self.heat),
             "strongest": self.strongest,
             "largest": self.largest,
