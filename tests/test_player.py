@@ -209,6 +209,7 @@ def test_save_writes_the_page(page, tmp_path):
         ("image", "image 1 of 12, glimpse 8 of 8: centre on the digit"),
         ("clip", "clip 1 of 2, frame 1 of 3: largest weight 0.50 beside the object"),
         ("joints", "clip 1 of 2, frame 1 of 3: largest weight 0.25 on left hand"),
+        ("clouds", "clip 1 of 3, frame 1 of 4: 4 glimpses, 4 on the object"),
     ],
 )
 def test_browser_says_where_the_model_looks(kind, sentence, tmp_path):
@@ -216,6 +217,8 @@ def test_browser_says_where_the_model_looks(kind, sentence, tmp_path):
         player = AttentionPlayer(**example())
     elif kind == "joints":
         player = AttentionPlayer(**moving())
+    elif kind == "clouds":
+        player = AttentionPlayer(**clouds(), truth=np.tile([0, 0, 99, 99], (3, 1)))
     else:
         heat = np.zeros((2, 3, 2, 2))
         heat[:, :, 1, 1] = 0.5
