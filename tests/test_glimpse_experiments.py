@@ -1,5 +1,6 @@
 """Chapters 10 and 11: a first stage that is trained once, and what reads what it makes."""
 
+import numpy as np
 import pytest
 import torch
 from test_nucla_rgb import write_pictures
@@ -13,7 +14,7 @@ from companion.files import DamagedFile
 from companion.models import backbones, context
 from companion.simulator import release
 from companion.simulator.release import Release
-from companion.training import load_checkpoint, save_checkpoint
+from companion.training import Experiment, load_checkpoint, save_checkpoint, weights_fingerprint
 
 SMALL = {
     "groups": ("chest", "two"),
@@ -117,6 +118,35 @@ def test_who_is_tested_does_not_train(root):
     _, experiment = prepared("11_glimpse_clouds", "c3d", root, **MODELS["c3d"])
     subjects = [{name[9:12] for name in side().names} for side in (experiment.train, experiment.test)]
     assert subjects == [{"001", "002"}, {"003"}]
+
+
+def test_the_epoch_that_reads_the_held_out_subjects_best_is_kept(root, out, monkeypatch):
+    seen = {}
+
+    def read(model, held, score, seed=0):
+        """As if the second of three epochs were the best."""
+        subjects = {name[9:12] for name in held.names}
+        seen[weights_fingerprint(model)] = subjects
+        return {"accuracy": np.array([[20.0], [50.0], [40.0]][len(seen) - 1])}
+
+    monkeypatch.setattr(glimpse_clouds, "evaluate", read)
+    own = MODELS["global"] | {"held_out": True, "fit": FIT | {"epochs": 3}}
+    done = measured("11_glimpse_clouds", "global", root, out, **own)
+    assert len(done.losses) == 3 and len(seen) == 3
+    assert done.record["provenance"]["weights"] == [*seen][1] == weights_fingerprint(done.model)
+    (held,) = {frozenset(subjects) for subjects in seen.values()}
+    assert not held & {name[9:12] for name in done.experiment.train().names} and held <= {"001", "002"}
+    again = measured("11_glimpse_clouds", "global", root, out, **own)
+    assert len(seen) == 3 and weights_fingerprint(again.model) == [*seen][1]
+
+
+def test_looking_at_the_held_out_subjects_changes_no_training(root, out):
+    own = MODELS["global"] | {"fit": FIT | {"epochs": 3}, "before": PARAMS["before"] | {"frames": 1}}
+    found = []
+    for kind in (glimpse_clouds.Chosen.learn, Experiment.learn):
+        _, experiment = prepared("11_glimpse_clouds", "global", root, **own, held_out=True)
+        found.append(kind(experiment, 0, out / f"{len(found)}.safetensors")[1])
+    assert found[0] == found[1]
 
 
 class Stages(nn.Module):

@@ -41,6 +41,7 @@ class First(NamedTuple):
     """The first stage of a run: what it reads, and what it gives to a second one."""
 
     params: dict
+    trained: str  # the split that is trained on: train, or fit, where a part of it is held out
     data: Callable[[], dict[str, str]]
     side: Callable[[str], VideoClips]  # frames of train or test
     whole: Callable[[], context.FromFrames | context.FromClips]  # trained, at rest
@@ -68,7 +69,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
     alone = run.variant == "context"
 
     def build() -> nn.Module:
-        network, train = stage.whole().context, stage.seen("train")
+        network, train = stage.whole().context, stage.seen(stage.trained)
         if alone:
             return network
         return PlacedGlimpses(train.shown.shape[1], network.width, len(train.classes), at)
@@ -78,8 +79,8 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
 
     return (Alone if alone else Experiment)(
         data=stage.data,
-        read=lambda: (stage.side("train"), stage.side("test")),
-        train=partial(stage.seen, "train"),
+        read=lambda: (stage.side(stage.trained), stage.side("test")),
+        train=partial(stage.seen, stage.trained),
         test=partial(stage.seen, "test"),
         build=build,
         params=stage.params,
@@ -97,11 +98,12 @@ def first(run: Run, params: dict, root: str | Path | None = None) -> First:
         before = in_precision(params, before["otherwise"])
     before.pop("otherwise", None)
     params = params | {"before": before}
+    trained_on = "fit" if params.get("held_out") else "train"
 
     @cache
     def side(split: str) -> VideoClips:
         options = dict(params["data"])
-        few = options.pop("repetitions", {}).get(split, 0)
+        few = options.pop("repetitions", {}).get("test" if split == "test" else "train", 0)
         sizes = (run.source, split, run.protocol, run.fold, run.seed, place.root())
         return VideoClips(*sizes, repetitions=few, **options)
 
@@ -113,9 +115,9 @@ def first(run: Run, params: dict, root: str | Path | None = None) -> First:
 
     @cache
     def whole() -> context.FromFrames | context.FromClips:
-        train = side("train")
+        train = side(trained_on)
         this, C = replace(run, notebook="10_context", variant="context"), len(train.classes)
-        asked_for = {"before": before, "data": params["data"]}
+        asked_for = {"before": before, "data": params["data"], "split": trained_on}
         kept = records.checkpoint(this, asked_for, data(), presets.code(this))
 
         def trained(build: Callable[[], Model]) -> Model:
@@ -146,7 +148,7 @@ def first(run: Run, params: dict, root: str | Path | None = None) -> First:
                 its.describe(first.context, device.device)
         return its
 
-    return First(params, data, side, whole, seen)
+    return First(params, trained_on, data, side, whole, seen)
 
 
 def small(classes: int) -> context.FromFrames:

@@ -1,5 +1,7 @@
 """Glimpse Clouds, what is left of it without its parts, and what its tables stand beside (chapter 11)."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,15 @@ from companion.models.placed_glimpses import PlacedGlimpses
 from companion.models.video_baselines import C3D, Global, ResNetLSTM
 from companion.presets import check_options
 from companion.records import Run
-from companion.training import Experiment, fit
+from companion.training import (
+    Experiment,
+    accelerator,
+    evaluate,
+    fit,
+    load_checkpoint,
+    save_checkpoint,
+    seed_everything,
+)
 
 FIT = fit  # what takes the options of the presets' `fit`
 # What a preset's `model` may be: what its experiment gives it when it is built, and what it reads.
@@ -30,6 +40,46 @@ KINDS = {
     "resnet_lstm": (ResNetLSTM, ("classes",), ("frames",)),
 }
 WITHOUT_MAPS = "c3d", "resnet_lstm"
+
+
+@dataclass(frozen=True)
+class Chosen(Experiment):
+    """Of all epochs that one is kept which reads a part of the training side best that is held out.
+
+    Args:
+        validation: gives this part.
+    """
+
+    validation: Callable[[], Any] = list
+
+    def learn(self, seed: int, checkpoint: Path) -> tuple[nn.Module, list[float]]:
+        data, held = self.train(), self.validation()
+        seed_everything(seed)
+        model, device = self.build(), accelerator()
+        best, epochs = checkpoint.with_suffix(".best.safetensors"), self.params["fit"]["epochs"]
+
+        def look(done: float) -> None:
+            if not done:
+                return
+            was = next(model.parameters()).device
+            right = float(evaluate(model, held, self.score, seed=seed)["accuracy"].mean())
+            model.to(was).train()
+            kept = load_checkpoint(best, self.build())[0] if best.exists() else -1.0
+            device.wait_for_everyone()
+            if right > kept and device.is_main_process:
+                save_checkpoint(best, model, losses=[right])
+            device.wait_for_everyone()
+            seed_everything(seed, round(done * epochs), device.process_index)  # as if nobody had looked
+
+        options = {"precision": self.params.get("precision", "f32")} | self.params["fit"]
+        losses = fit(model, data, self.loss, seed=seed, schedule=look, checkpoint=checkpoint, **options)
+        load_checkpoint(best, model)
+        return model.eval(), losses
+
+    def load(self, seed: int, checkpoint: Path) -> tuple[nn.Module, list[float]]:
+        model, losses = super().load(seed, checkpoint)
+        load_checkpoint(checkpoint.with_suffix(".best.safetensors"), model)
+        return model, losses
 
 
 def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
@@ -47,7 +97,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
     weights = params.get("loss", {})
 
     def build() -> nn.Module:
-        train = sides("train")
+        train = sides(stage.trained)
         sizes: dict[str, Any] = {"classes": len(train.classes), "frames": train.frames}
         sizes |= {"size": tuple(train.shown.shape[2:]), "seen": train.shown.shape[1]}
         first = None if kind in WITHOUT_MAPS else stage.whole()
@@ -74,10 +124,13 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
             total = total + weights["attraction"] * attraction(said.glimpses, batch.joints.flatten(2, 3))
         return total
 
-    return Experiment(
+    kind_of = Experiment
+    if stage.trained == "fit":
+        kind_of = partial(Chosen, validation=partial(sides, "validation"))
+    return kind_of(
         data=stage.data,
-        read=lambda: (stage.side("train"), stage.side("test")),
-        train=partial(sides, "train"),
+        read=lambda: (stage.side(stage.trained), stage.side("test")),
+        train=partial(sides, stage.trained),
         test=partial(sides, "test"),
         build=build,
         params=stage.params,
