@@ -40,7 +40,7 @@ def test_pictures_of_skeletons():
     frames[:, 2:5] = True
     names = ["kicking", "pushing", "hugging"]
     drawn = [
-        figures.skeletons(poses, seen, OPENNI, names, acting, columns=2),
+        figures.skeletons(poses, seen, OPENNI, names, acting, frames, columns=2),
         figures.over_time(torch.rand(3, 8), names, frames),
         figures.contact_sheet(
             names,
@@ -54,6 +54,7 @@ def test_pictures_of_skeletons():
             )
         ),
     ]
+    drawn.append(figures.skeletons(poses, seen, OPENNI, names))
     for picture in drawn:
         assert min(size(picture)) > 80 and len(picture.data) < 100_000 and len(picture.alt) > 10
     assert "the action is shaded" in drawn[1].alt

@@ -27,7 +27,7 @@ def by_glimpses(runs: pd.DataFrame, metric: str, label: str, title: str) -> Imag
         .dropna()
     )
     parts = parts.assign(glimpses=parts.glimpses.astype(int), kind=parts.kind.map(KINDS))
-    figure = Figure(figsize=(5.5, 3.4), layout="constrained")
+    figure = Figure(figsize=(6.6, 3.4), layout="constrained")
     axes = figure.subplots()
     style = {
         "data": parts,
@@ -41,7 +41,7 @@ def by_glimpses(runs: pd.DataFrame, metric: str, label: str, title: str) -> Imag
     sns.scatterplot(**style, palette="colorblind", alpha=0.4, legend=False, s=18)
     axes.set(xlabel="number of glimpses", ylabel=label, title=title, xticks=sorted(parts.glimpses.unique()))
     axes.set_ylim(0)
-    axes.legend(title=None)
+    axes.legend(title=None, loc="center left", bbox_to_anchor=(1, 0.5))
     return picture(figure, f"{title}: lines of {', '.join(parts.kind.unique())}")
 
 
@@ -89,9 +89,11 @@ def over_time(
     for n, axes in enumerate(figure.subplots(1, len(weights), squeeze=False, sharey=True).flat):
         if acting is not None:
             for frame in acting[n].nonzero().flatten().tolist():
-                axes.axvspan(frame - 0.5, frame + 0.5, color=TRUTH, alpha=0.3, linewidth=0)
-        axes.plot(weights[n].numpy(), color=WEIGHT, linewidth=2)
-        axes.set(xlabel="frame", ylabel="weight" if n == 0 else "", ylim=(0, None))
+                axes.axvspan(frame + 0.5, frame + 1.5, color=TRUTH, alpha=0.3, linewidth=0)
+        axes.plot(range(1, weights.shape[1] + 1), weights[n].numpy(), color=WEIGHT, linewidth=2)
+        axes.set(
+            xlabel="frame", ylabel="weight" if n == 0 else "", ylim=(0, None), xlim=(1, weights.shape[1])
+        )
         axes.set_title(titles[n], fontsize=9)
     said = "" if acting is None else "; the action is shaded"
     return picture(figure, f"weight over time in {len(weights)} clips{said}: {', '.join(titles)}")

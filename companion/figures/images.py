@@ -96,7 +96,8 @@ def density(locations: Float[Tensor, "N T 2"], title: str, bins: int = 24) -> Im
     for t, axes in enumerate(figure.subplots(1, T, squeeze=False).flat):
         x, y = locations[:, t].clamp(-1, 1).T.numpy()
         axes.hist2d(x, y, bins=bins, range=[[-1, 1], [-1, 1]], cmap="cividis")
-        axes.set(xticks=[-1, 1], yticks=[-1, 1] if t == 0 else [], title=f"{t + 1}", aspect="equal")
+        axes.set(xticks=[-1, 1], yticks=[-1, 1] if t == 0 else [], title=f"glimpse {t + 1}", aspect="equal")
+        axes.title.set_fontsize(9)
         axes.invert_yaxis()
     figure.suptitle(title, fontsize=10)
     return picture(figure, f"{title}: {T} maps of the image plane")

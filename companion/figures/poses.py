@@ -32,13 +32,19 @@ def skeletons(
     tree: Skeleton,
     titles: Sequence[str],
     acting: Bool[Tensor, "N M J"] | None = None,
-    columns: int = 6,
+    during: Bool[Tensor, "N T"] | None = None,
+    columns: int = 5,
 ) -> Image:
-    """Clips side by side, four moments of each from light to dark; acting joints are ringed."""
+    """Clips side by side, four moments of each from light to dark; acting joints are ringed.
+
+    Args:
+        during: the frames that the moments are taken from, of each clip; None: all.
+    """
     shades = (0.8, 0.65, 0.4, 0.1)
     figure, places = grid(len(poses), columns, 1.7, 2.1)
-    steps = torch.linspace(0, poses.shape[1] - 1, len(shades)).round().long()
     for n, (axes, title) in enumerate(zip(places, titles, strict=True)):
+        frames = torch.arange(poses.shape[1]) if during is None else during[n].nonzero().flatten()
+        steps = frames[torch.linspace(0, len(frames) - 1, len(shades)).round().long()]
         for shade, pose in zip(shades, front(poses[n : n + 1], seen[n : n + 1])[0, steps], strict=True):
             lines = [pose[[a, b]].tolist() for a, b in tree.paired(poses.shape[2])]
             axes.add_collection(LineCollection(lines, colors=str(shade), linewidths=1.3))

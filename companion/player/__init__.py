@@ -216,7 +216,10 @@ class AttentionPlayer:
         ]
         handles = [Line2D([], [], **style) for array, style in marks if array is not None]
         if handles:
-            figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=8, frameon=False)
+            room = {"title": " ", "title_fontsize": 7} if self.labels else {}  # for the last row's caption
+            figure.legend(
+                handles=handles, loc="outside lower left", ncols=3, fontsize=8, frameon=False, **room
+            )
         return figure
 
     def workers(self) -> dict[str, str]:

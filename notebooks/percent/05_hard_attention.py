@@ -49,15 +49,21 @@ pd.set_option("display.max_colwidth", 200)
 # $$g_t = f_g(\rho(x, l_{t-1}), l_{t-1}), \qquad h_t = \mathrm{relu}(C h_{t-1} + D g_t), \qquad
 # l_t \sim \mathcal N(\mu(h_t), \sigma^2 I).$$
 #
+# $\rho$ cuts the patches, $f_g$ is a small network. On the centred canvas of 28 x 28 pixels one patch of $g = 8$ samples is
+# cut ($S = 1$), on the large ones of 60 x 60 three of $g = 12$, so that the coarsest covers 48 x 48 pixels. On the large
+# canvases the embedded digits are read with an LSTM in place of the relu (`core: lstm` in the preset), for it learned
+# faster from so few; MNIST is read with the relu.
+#
 # A drawn location has no gradient. REINFORCE needs none: it raises the probability of the choices that were
-# followed by more reward than a learned baseline $b_t$ expected,
+# followed by more reward $R_t$ (the probability of the right class after the next glimpse) than a learned baseline $b_t$
+# expected,
 #
 # $$\nabla J \approx \sum_t \nabla \log \mathcal N(l_t; \mu(h_t), \sigma^2 I)\,(R_t - b_t).$$
 #
-# The paper prints neither $\sigma$ nor learning rate, batch size or number of epochs. What decides in this run whether
-# the search succeeds: $\sigma$ starts wide and narrows; REINFORCE also shapes the state that $\mu$ reads; and each
-# decision is rewarded by the glimpse that it leads to. The paper asks and rewards only at the end, which would be
-# `feedback: last, reward: last` in the preset.
+# The paper prints neither $\sigma$ nor learning rate, batch size or number of epochs. Three choices here are not the
+# paper's: $\sigma$ starts wide and narrows; REINFORCE also shapes the state that $\mu$ reads; and each decision is rewarded
+# by the glimpse that it leads to, where the paper asks for the class and pays only at the end. Exercises 2 and 3 undo the
+# last two: without them the glimpses find the digit less often.
 
 # %% [markdown]
 # ## The model
@@ -70,8 +76,10 @@ figures.source(ram)
 # %% [markdown]
 # ## The data
 #
-# Handwritten digits, alone or on a larger canvas with pieces of other digits. The dashed box holds the digit's ink.
-# It is used to score the attention, never to train it.
+# Handwritten digits: the *embedded* ones are 1,797 of 8 x 8 pixels that come with scikit-learn, enlarged. They stand in the
+# middle of a small canvas (`centred-28`), anywhere on a larger one (`translated-60`), or there among pieces of other digits
+# (`cluttered-60`, only in the profile `full`). The dashed box holds what is brighter than a quarter of the digit's ink. It is
+# used to score the attention, never to train it.
 
 # %%
 name = "05_hard_attention"
@@ -88,8 +96,8 @@ figures.boxed_images(batch.image[:8], batch.box[:8], [f"a {y}" for y in batch.la
 # %% [markdown]
 # ## Training
 #
-# One record a model. It stands while its params, its data and the code that made it are what they were; what stands is
-# not made again. The same by hand: `companion train hard_attention`.
+# One record a model. A record is used again as long as its params, its data and the code that made it are unchanged.
+# The same by hand: `companion train hard_attention`.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=0.6
 done = experiments.run(plan, root, out)
@@ -121,19 +129,20 @@ for kind, (model, read) in looking.items():
         display(AttentionPlayer(batch.image, boxes, batch.box, **options))
 
 # %% [markdown]
-# The same glimpses over all test images: the map of the $t$-th location. The first, which is random, fills the
-# square; the chosen ones gather where digits can be.
+# The same glimpses over all test images: maps of the canvas, one a glimpse, each brightest where most fall. The first
+# glimpse, which is random, fills the square; the second gathers near the middle, the later ones spread over the places
+# where digits can be.
 
 # %% tags=["nbval-ignore-output", "picture"]
 every = test.__getitems__(range(len(test)))
 for kind, (model, _) in looking.items():
-    display(figures.density(model(every.image).locations.detach(), f"{kind}: where the n-th glimpse falls"))
+    display(figures.density(model(every.image).locations.detach(), f"{kind}: where each glimpse falls"))
 
 # %% [markdown]
 # ## Numbers
 #
-# In percent of the test images: `error` of one reading, `error_of_10` of ten readings averaged, `on_digit`: how
-# many of the chosen glimpses have their centre in the digit's box.
+# In percent. `error`, of the test images: those that one reading gets wrong; `error_of_10`: those that ten readings,
+# averaged, get wrong. `on_digit`, of the chosen glimpses: those whose centre lies in the digit's box.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=10.0
 numbers = experiments.metrics(done, "protocol", "variant").round(1)
@@ -150,21 +159,26 @@ numbers.filter(["on_digit"])
 numbers.filter(["chance", "centre", "n_test"])
 
 # %% [markdown]
-# The floor of this quick run: at least 90 % of the centred digits are right, and on every canvas the glimpses fall
-# on the digit at least twice as often as by chance.
+# The floor of this quick run: at least 90 % of the centred digits are right, and on the large canvas the glimpses fall
+# on the digit in at least 10 points more of the cases than the middle of the canvas does.
 
 # %%
 centred = numbers[numbers.index.get_level_values("protocol") == "centred-28"]
-attended = numbers.reindex(columns=["on_digit", "chance"]).dropna()
-print("at least 90 % of the centred digits right:", bool((centred.error <= 10).all()))
-print("on the digit twice as often as by chance:", bool((attended.on_digit >= 2 * attended.chance).all()))
+large = numbers.drop(centred.index).reindex(columns=["on_digit", "centre"]).dropna()
+right, found = (centred.error <= 10).all(), (large.on_digit >= large.centre + 10).all()
+print("at least 90 % of the centred digits right:", bool(right) if len(centred) else "not run")
+print("on the digit more often than the middle is:", bool(found) if len(large) else "not run")
 
 # %% [markdown]
 # ## What more glimpses bring, and what softness costs
 #
 # From the committed records of profile `full`, on cluttered canvases with the embedded digits; the column `seed`
 # counts the seeds that are there. The soft reader sees all 25 places of a grid at once, and its attention is scored
-# by its weights. It errs less than hard attention (a claim below): what hard attention saves is the seeing.
+# by its weights; its core is a relu, that of the others an LSTM. It errs less than hard attention (a claim below): 7.2
+# against 11.2 % with six readings each, at 25 x 432 samples an image against 6 x 432. The canvas has 3,600
+# pixels, so at this size little is saved: ten readings of `ram-6`, averaged, err as little as the soft reader (7.0 %).
+#
+# Networks that see the whole canvas at once do worse here: the convolutional one errs 17 %, the fully connected one 41 %.
 
 # %%
 full = tables.frame(name, "full")
@@ -193,8 +207,8 @@ built = tables.build()
 tables.printed(built["ram"]).set_index("method")
 
 # %% [markdown]
-# The arXiv version is compared because its numbers could be verified. All later reproductions are below its cluttered
-# numbers, so equality is not the aim. Here the class is asked for after each glimpse, and the centred canvas is read
+# The arXiv version is compared because its numbers could be verified. Two later re-implementations err half as often as
+# it prints on the cluttered 60 x 60 canvas (2.1 and 2.6 % against 5.23), so equality is not the aim. Here the class is asked for after each glimpse, and the centred canvas is read
 # with 512 units, twice the paper's. `docs/ledger.md` lists these differences, what the paper leaves open, and the
 # faults of the widely used code.
 
@@ -204,7 +218,8 @@ tables.printed(built["ram"]).set_index("method")
 # Each is tested over whole sets of seeds, and prints its rule. The first interval (95 %) is over seeds: the noise of training.
 # The second is over the units of the test set, here images: which happened to be tested. A claim holds if both
 # lie above its threshold; records that were made before scores per unit were kept have the first only, and the verdict says
-# so. What a *control* or *by construction* is, and how many claims are tested together, says notebook 12.
+# so. *Would matter* is the least effect worth speaking of, in points; *old* records were made by earlier code or params, *bf16*
+# ones with numbers of 16 bits. Notebook 12 says what a *control* or *by construction* is, and how many claims are tested together.
 
 # %%
 claims = built["claims"]
@@ -213,7 +228,12 @@ tables.printed_claims(claims[claims.notebook == name])
 # %% [markdown]
 # ## Exercises
 #
-# 1. Set `variant = "ram-1"` and `"ram-12"`. Where does the error stop falling, and does the twelfth glimpse still
-#    land on the digit?
-# 2. In `companion/experiments/hard_attention.yaml` set `feedback: last, reward: last`, as the paper does, and run again. What happens to `on_digit`?
-# 3. Build the model with `state_detached=True`, as the widely used code does. Which of the two numbers suffers first?
+# 1. Set `variant` to `"ram-2"`, `"ram-4"`, `"ram-8"` and `"ram-12"`, one after the other. Where does the error stop falling?
+#    For the last one: does the twelfth glimpse still land on the digit?
+#    `from companion.metrics.glimpses import on_box`, then
+#    `places = (model(every.image).locations.clamp(-1, 1) + 1) / 2 * (test.side - 1)` and
+#    `[100 * on_box(places[:, t : t + 1], every.box).mean().item() for t in range(12)]`.
+# 2. Below `plan = ...` write `for params in plan.values(): params["loss"] = {"feedback": "last", "reward": "last", "reinforce": 1.0}`,
+#    as the paper asks and pays, and run again. What happens to `on_digit`, and is it still above `centre`?
+# 3. Write there `for params in plan.values(): params["model"]["state_detached"] = True` instead, as the widely used code does.
+#    Which suffers, `error` or `on_digit`, and how can the other be spared?
