@@ -57,11 +57,12 @@ def by_distance(scores: pd.DataFrame) -> Image:
     edges = sorted(set(scores["edge"]))
     for n, (variant, rows) in enumerate(scores.groupby("variant", sort=False)):
         rows = rows.sort_values("edge")
-        places = [edges.index(edge) + 0.05 * n for edge in rows["edge"]]
-        axes.errorbar(places, rows["mean"], rows["sd"], marker="o", capsize=2, label=variant)
+        places = [edges.index(edge) + 0.12 * (n - 2) for edge in rows["edge"]]
+        axes.errorbar(places, rows["mean"], rows["sd"], marker="o", capsize=2, linestyle="", label=variant)
     names = [f"{low} to {high}" for low, high in pairwise([0, *edges])]
     axes.set_xticks(range(len(edges)), names)
-    axes.set(xlabel="distance from the hand, pixels of 1920 x 1080", ylabel="right, %", ylim=(0, 103))
+    axes.set(xlabel="distance of the thing from the hand, pixels of 1920 x 1080", ylim=(0, 103))
+    axes.set_ylabel("right within the group, %\n(mean, sd over seeds)")
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return picture(
         figure, f"share of clips read right over the distance of the thing, of {len(edges)} ranges"

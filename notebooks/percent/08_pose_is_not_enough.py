@@ -47,7 +47,8 @@ pd.set_option("display.max_colwidth", 200)
 # - `two`: one person holds a thing, another points at one. Both together decide: each held thing is equally often in all
 #   three classes, and so is each thing that is pointed at.
 #
-# The actions of the group `motion` differ in how the body moves.
+# The nine actions of the group `motion` differ in how the body moves; so do the four of `pair`, of two people, which only the
+# profile `full` has.
 #
 # Could the picture give the answer away, without anybody looking at the hands? The simulator takes care that it does not.
 # A room with its light and its cameras belongs to a *setup*, which all people and all actions share. The three actions of
@@ -56,9 +57,10 @@ pd.set_option("display.max_colwidth", 200)
 # so neither what is there nor its colours say anything: only what is done with it does. `tests/short_cuts.py` tries what
 # could give it away all the same (colour histograms, mean pictures, lengths, file sizes and more, across people and across
 # views), and `make test` does so on a small release, where none may come to 15 points above chance. On five releases, 1200
-# tested performances or more in each group, 206 of 208 such tests are at chance, and none comes to 5 points above it. The
-# two that are not: across views, the list of the things to be seen names 37.4 % of `face` right (chance is 33.3 %), for
-# the twin of the toothbrush may be hidden all but a few pixels.
+# tested performances or more in each group, 206 of 208 such tests are at chance, and none comes to 5 points above it
+# (`docs/ledger.md`; no record holds these numbers). The two that are not are one short cut, tried with two readers: across
+# views, the list of the things to be seen names 37.4 % of `face` right (chance is 33.3 %), for the twin of the toothbrush
+# may be hidden but for a few pixels.
 
 # %%
 name = "08_pose_is_not_enough"
@@ -88,10 +90,12 @@ figures.contact_sheet([test.classes[k] for k in first], pictures, boxes)
 # %% [markdown]
 # ## Training
 #
-# One network reads joints: the pose ConvNet of Baradel, Wolf and Mille (BMVC 2018). One sees single crops around hands
-# and takes the mean of its scores: no attention, no order in time, no pose. The profile `full` adds three more of those.
-# `crops-wide` sees wide crops. `picture` is the control: the same first layers read the whole picture at the same
-# resolution, and the mean over all its places is taken, so that the network sees everything and looks nowhere. `evidence`
+# One network reads joints: the pose ConvNet of Baradel, Wolf and Mille (BMVC 2018). Its input has the joints in the order of a
+# walk around the skeleton's tree (`pose-tour`), so that neighbours stay neighbours and most joints come more than once. One
+# sees single crops of 160 pixels around hands and takes the mean of its scores: no attention, no order in time, no pose. The
+# profile `full` has three more pose networks, and three more that see. `crops-wide` sees crops of 600 pixels. `picture` is
+# the control: a network of the same kind reads the whole picture at the same resolution, and takes the mean over all its
+# places, so that it sees everything and looks nowhere. `evidence`
 # sees crops at what decides, wherever it is: how well can things be told apart at this resolution if one only looks at
 # the right place? In the quick profile, as a minute is short, `crops` begins with the weights of a `full` run
 # (`results/weights`), which never saw the people who are tested.
@@ -103,8 +107,10 @@ experiments.losses(done)
 # %% [markdown]
 # ## What is taken for what
 #
-# The pose tells the actions of `motion` apart; the clips of each other group it spreads over their group. The crops tell
-# the held things of `chest` and `face` apart; what is pointed at, in `context` and `two`, lies beyond them.
+# The pose tells the actions of `motion` apart. Those of the other groups it takes for each other, and in a quick run also for
+# motions that look alike: holding at the head for a salute, holding before the chest for crossed hands. Only `two`, with its
+# second person, stays among itself. The crops tell the held things of `chest` and `face` apart; what is pointed at, in
+# `context` and `two`, lies beyond them. Each row is one action, of which a quick run tests seven clips.
 
 # %% tags=["nbval-ignore-output", "picture"]
 for run, one in done.items():
@@ -119,20 +125,21 @@ for run, one in done.items():
 # %% [markdown]
 # ## Numbers
 #
-# In percent; `within` a group: when it is known that it is this group. Three classes are left, and chance is 33 %.
+# In percent; `within` a group: when it is known that it is this group. Three classes are left, and chance is 33 %; in `motion`
+# nine, chance 11 %, and in `pair` four, chance 25 %.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=20.0
 numbers = experiments.metrics(done, "protocol", "variant").round(1)
 numbers.filter(regex="^(accuracy|within_[a-z]+)$")
 
 # %% [markdown]
-# The floor of this quick run: crops tell the things that are held apart in at least 40 points more of the clips than by
-# chance.
+# The floor of this quick run: crops tell the things that are held apart in at least 30 points more of the clips than by
+# chance, on average over `chest` and `face`.
 
 # %%
 held = numbers[numbers.index.get_level_values("variant") == "crops"].filter(["within_chest", "within_face"])
-enough = bool((held.mean(axis=1) >= 100 / 3 + 40).all()) if held.size else "not run"
-print("at least 40 points above chance:", enough)
+enough = bool((held.mean(axis=1) >= 100 / 3 + 30).all()) if held.size else "not run"
+print("at least 30 points above chance:", enough)
 
 # %% [markdown]
 # ## Over seeds
@@ -143,16 +150,21 @@ print("at least 40 points above chance:", enough)
 #
 # Across people, mean of five seeds: crops around the hands read 90 % right within `chest` and 83 % within `face`, the pose 34
 # and 33 %, which is chance. Within `context` and `two` crops are at chance as well, for they do not reach what is pointed
-# at. Across views (three seeds) crops read 81 and 63 %. Crops at what decides read 97 to 100 % in every group, and 96 to
-# 100 % across views: what decides can be told apart, if one knows where to look.
+# at. Across views (three seeds) crops read 81 and 63 %. Crops at what decides read 97 to 100 % in each of the four groups, and
+# 96 to 100 % across views: what decides can be told apart, if one knows where to look. That it is more than 95 % holds in four
+# of the eight cases; see the claims.
 #
-# Seeing more does not help if one does not look. The whole picture shows the same things in the same resolution, and more of
-# them; averaged over all places it reads 38 % within `chest` and 35 % within `face`, 52 and 48 points less than the crops
-# (three of its five seeds are measured). Wide crops, which show nearly four times the width in half the resolution, read 74 and
-# 57 % (three seeds), and within `context` 37 ± 3 %, not clearly above chance.
+# Seeing more did not help here. The whole picture shows the same things in the same resolution, and more of them; averaged
+# over all places it reads 38 % within `chest` and 35 % within `face`, 52 and 49 points less than the crops of the same seeds
+# (three of its five seeds are measured). But this network learns little of anything: within `motion` it reads 15 % where
+# chance is 11, and single crops 63. So the control shows that a mean over all places loses small things in a network of this
+# size, not that no network could find them. Wide crops show nearly four times the width. They keep about one sample a pixel of
+# the video, where the narrow ones enlarge theirs, so they lack no detail; the thing is smaller in them, and more stands around
+# it. They read 74 and 57 % (three seeds), and within `context` 37 ± 3 %, not clearly above chance.
 #
-# How joints are put in order hardly matters here (three seeds each): of the actions that differ in their motion the tour reads
-# 96 %, each joint once 94, a random order 94, the recurrent network 98 %, and within the groups above all are at chance.
+# How joints are put in order hardly matters here (three seeds each, the tour five): of the actions that differ in their motion
+# the tour reads 96 %, each joint once 94, a random order 94, the recurrent network 98 %. Within the four groups none is
+# clearly above chance, which is tested for the tour alone, in the claims.
 #
 # In the simulator's first edition each thing had a colour of its own and each performance a room of its own, so that the
 # colours of the whole picture told most of the things apart, and the rooms all of them across views. All records here are of
@@ -162,11 +174,13 @@ print("at least 40 points above chance:", enough)
 every = tables.measured()
 every = every[(every.notebook == name) & (every.profile == "full") & (every.old == "")]
 runs = every[every.metric.str.fullmatch("accuracy|within_[a-z]+")]
-runs.pivot_table(index=["protocol", "variant"], columns="metric", values=["mean", "sd"], sort=False)
+runs.pivot_table(index=["protocol", "variant", "n"], columns="metric", values=["mean", "sd"], sort=False)
 
 # %% [markdown]
 # Things that are pointed at lie beyond the hand, some farther than others. How far may they be? The wide crops reach 300
-# pixels from the hand, so most things are in them; but so are the others, and all are small.
+# pixels from the hand, so most things are in them; but so are the others, and all are small. At no distance do crops, wide
+# crops, the whole picture or the pose clearly leave chance; crops at the thing itself are right at all of them. Few clips are
+# at the largest distance (10 or so a seed), and what lies farther is left out.
 
 # %% tags=["nbval-ignore-output", "picture"]
 far = every[every.metric.str.match("within_context_to_") & (every.protocol == "cross_subject")]
@@ -180,7 +194,8 @@ if len(far):
 # Each is tested over whole sets of seeds, and prints its rule. The first interval (95 %) is over seeds: the noise of training.
 # The second is over the units of the test set, here performances: which happened to be tested. A claim holds if both
 # lie above its threshold; records that were made before scores per unit were kept have the first only, and the verdict says
-# so. What a *control* or *by construction* is, and how many claims are tested together, says notebook 12.
+# so. *Would matter* is the least effect worth speaking of, in points. Notebook 12 says what a *control* or *by construction* is,
+# and how many claims are tested together.
 #
 # That something is at chance is tested by the binomial distribution on the counts of all seeds. That the pose stays there is
 # built into the simulator; that crops tell the things apart on people never seen, and how far, is found.
@@ -192,6 +207,9 @@ tables.printed_claims(claims[claims.notebook == name])
 # %% [markdown]
 # ## Exercises
 #
-# 1. Set `variant = "pose-random"`. Does the order of the joints matter to the pose network?
-# 2. In `companion/experiments/pose_is_not_enough.yaml` set `crop: 60` under `data`. How small may a crop be?
-# 3. Which of the pairs that the crops confuse would you confuse too? Look at the pictures above.
+# 1. Set `variant = "pose-random"`. Does the order of the joints matter to the pose network? Compare with *Over seeds*: is a
+#    difference of four points in a quick run one?
+# 2. Below `plan = ...` write `for own in plan.values(): own["data"]["crop"] = 100`, and run again. What is lost? One pixel of the
+#    videos is 12 of these, and `crops` begins with weights that were learned on crops of 160.
+# 3. In the matrix of the crops find two actions that are taken for each other. Would you confuse them too? Look at both
+#    pictures above.

@@ -53,7 +53,7 @@ pd.set_option("display.max_colwidth", 200)
 # $$p' = \mathrm{softmax}\, f_{p'}(p_1, \dots, p_T, s), \qquad \tilde u = \sum_t p'_t\, u_t.$$
 #
 # The crops are always at the hands, so only weights are learned, and the gradient of the class goes through them.
-# The pose network and what sees the crops are trained first and then rest; the scores of pose and RGB are added.
+# The pose network and what sees the crops are trained first and then frozen; the scores of pose and RGB are added.
 
 # %% [markdown]
 # ## The model
@@ -78,7 +78,8 @@ name = "09_pose_driven_attention"
 plan = experiments.plan("pose_driven_attention", source, profile, protocol, variant, seed=seed, strict=strict)
 run, params = next(iter(plan.items()))
 test = clips(run, params, root, "test")
-print(f"{run.protocol}: {len(test)} test clips; one: {tuple(test[0].hands.shape)} T K 3 S S")
+shape = tuple(test[0].hands.shape)
+print(f"{run.protocol}: {len(test)} test clips; one: {shape}, frames, hands of two people, colours, height, width")
 for sentence in test.damaged:
     print("left out:", sentence)
 names = {
@@ -92,7 +93,7 @@ pd.Series(names)
 #
 # What several models share is trained once: the pose network, and the network that sees crops. In the quick profile the
 # latter comes from the `full` run of seed 0 (`results/weights`), as a minute is too short for it; it never saw the people
-# who are tested. Then one record a model and seed, which stands while its params, its data and the code that made it do.
+# who are tested. Each model and seed leaves a record, which is used again as long as params, data and code are unchanged.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=1.0
 done = experiments.run(plan, root, out)
@@ -101,7 +102,7 @@ experiments.losses(done)
 # %% [markdown]
 # ## Where it looks
 #
-# Dots at the hands, their area the weight $p_{t,k}$; the box marks the thing that decides.
+# Rings at the hands, their area the weight $p_{t,k}$; the dashed box marks the thing that decides.
 
 # %%
 shown = next((run for run, one in done.items() if one.model is not None), None)
@@ -110,7 +111,8 @@ print("model to look at:", shown.variant if shown else "none, for only its recor
 # %% tags=["nbval-ignore-output", "picture"]
 if shown:
     test = done[shown].experiment.test()
-    rows = [int((test.label == k).nonzero()[0]) for k in range(len(test.classes)) if (test.label == k).any()]
+    every = [(test.label == k).nonzero().flatten() for k in test.label.unique()]
+    rows = [int(hits[k % len(hits)]) for k, hits in enumerate(every)]  # not the same person each time
     rows = [n for n in rows if test.truth is None or test.truth[n]["evidence"]][:9]
     read = done[shown].model(*test.__getitems__(rows)[0:4:3])
     pictures, at, box = (torch.stack(column) for column in zip(*(test.film(n) for n in rows), strict=True))
@@ -135,18 +137,19 @@ keys = within.index.str.extract(r"within_([a-z]+)_?(.*)").replace("", "pose + RG
 pd.Series(within.values, pd.MultiIndex.from_frame(keys, names=["group", "stream"])).unstack()
 
 # %% [markdown]
-# The floor of this quick run: pose and RGB together tell the things that are held apart in at least 40 points more of the
-# clips than by chance.
+# The floor of this quick run: pose and RGB together tell the things that are held apart in at least 30 points more of the
+# clips than by chance, on average over `chest` and `face`.
 
 # %%
 held = numbers.filter(["within_chest", "within_face"]).mean(axis=1)
-print("at least 40 points above chance:", bool((held >= 100 / 3 + 40).all()) if held.any() else "not run")
+print("at least 30 points above chance:", bool((held >= 100 / 3 + 30).all()) if held.any() else "not run")
 
 # %% [markdown]
 # Where the weights lie: `on_hand`, in frames in which one hand shows what decides and another does not, the share on the
 # one that does; `on_frames`, the share of the frames' weights on the frames of the action. Controls: equal weights, and
 # the same model given the pose of a random other clip. Half of the simulated people are left-handed, so that looking
-# always at the same hand gains nothing. The few clips of a quick run hardly teach it; those of `full` do, see the end.
+# always at the same hand gains nothing. In a quick run `on_hand` is no higher than its controls. In `full` it is 6 points
+# above them, while `on_frames` falls below equal weights; see the end.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=20.0
 numbers.filter(regex="^on_")
@@ -154,41 +157,47 @@ numbers.filter(regex="^on_")
 # %% [markdown]
 # ## The ablation
 #
-# On simulated clips, profile `full`, in percent: mean and sd over seeds, each of which has other performances. Records made by
-# other code or params than today's, which `companion tables` lists, are left out.
+# On simulated clips, profile `full`, in percent: mean and sd over n seeds, each of which has other performances. Records made by
+# other code or params than today's, which `companion tables` lists, are left out. `hands` is all of the model. `spatial` has
+# weights on hands and takes the mean over frames; `temporal` has equal hands and weights on frames; `sum` has neither;
+# `concat` has the hands side by side. In `by-state` and `by-pose` the weights of the hands see only the recurrent state, or
+# only $s$. `sta-hands` is the workshop's model.
 
 # %%
 measured = tables.measured()
 kept = (measured.notebook == name) & (measured.profile == "full") & (measured.old == "")
-runs = measured[kept & measured.metric.str.match("accuracy|within_(chest|face)_rgb")]
-runs.pivot_table(index=["protocol", "variant"], columns="metric", values=["mean", "sd"], sort=False)
+runs = measured[kept & measured.metric.str.match("accuracy|within_(chest|face|motion)_rgb")]
+runs.pivot_table(index=["protocol", "variant", "n"], columns="metric", values=["mean", "sd"], sort=False)
 
 # %% [markdown]
 # What a reading without attention reaches, within the groups: the pose alone, the whole picture pooled over all its places,
-# and single crops around the hands, from chapter 08; beside them the RGB stream of `hands`, which weighs hands and frames.
+# and single crops around the hands, from chapter 08; beside them the RGB streams of `sum`, which reads all hands in their order
+# without any weights, and of `hands`, which weighs hands and frames. Most of the step from `crops` to `hands` is that of the
+# recurrent network, for `sum` stands beside `hands`.
 
 # %%
 simulated = measured[(measured.profile == "full") & (measured.old == "")]
 simulated = simulated[simulated.protocol == "cross_subject"]
 plain = simulated.variant.isin(["pose-tour", "picture", "crops"])
 plain &= simulated.metric.str.fullmatch("within_[a-z]+")
-own = (simulated.variant == "hands") & simulated.metric.str.fullmatch("within_[a-z]+_rgb")
+own = simulated.variant.isin(["sum", "hands"]) & simulated.metric.str.fullmatch("within_[a-z]+_rgb")
 within = simulated[simulated.source.eq("simulated") & (plain | own)]
 within = within.assign(group=within.metric.str.extract("within_([a-z]+)")[0])
-within.pivot_table(index="variant", columns="group", values=["mean", "sd"], sort=False)
+within.pivot_table(index=["variant", "n"], columns="group", values=["mean", "sd"], sort=False)
 
 # %% [markdown]
 # ## What the papers report
 #
 # The rows of this model in the lecture's three tables. Simulated numbers never stand in the column of a real dataset, so
-# beside the rows that need one which is not here stands what they need.
+# beside the rows that need one which is not here stands what they need. On MSR Daily the pose reads 9 points less than
+# printed; from scratch 8 less than what the paper prints without a beginning elsewhere (72.2): see chapter 06.
 
 # %%
 built = tables.build()
 every = pd.concat([built[table] for table in ("ntu_hands", "sbu", "msr_daily")])
 ours = every[every.method.str.startswith("Ours")]
-needs = (ours.dataset == "SBU Kinect Interaction").map({True: "the dataset's videos", False: "the dataset"})
-ours = tables.printed(ours).assign(needs=needs.where(ours.reproduced.isna(), ""))
+needs = ours.dataset.str.startswith("NTU").map({True: "the dataset", False: "the dataset's videos"})
+ours = tables.printed(ours).assign(needs=needs.where(ours.reproduced.isna(), ""), note=ours.note.fillna(""))
 ours.set_index("method")
 
 # %% [markdown]
@@ -197,11 +206,12 @@ ours.set_index("method")
 # *Slide "Transfer learning".* The authors train the pose network on NTU and fine-tune it on SBU: 90.5 %. Here it learns
 # from simulated clips, with SBU's 15 joints, and is then fine-tuned (`pose-convnet-transfer`); beside it, the same network
 # from scratch. Both are records of notebook 06: accuracy in percent over SBU's five folds, sd over seeds. On the clips of
-# this dataset, which are turned, stretched, mirrored and cut while it learns, a simulated beginning brings no gain.
+# this dataset, which are turned, stretched, mirrored and cut while it learns, a simulated beginning brings no gain: it reads
+# about a point less.
 
 # %%
 sbu = measured[(measured.source == "sbu") & (measured.metric == "accuracy")].set_index("variant")
-columns = ["precision", "mean", "sd", "n", "caveat"]
+columns = ["precision", "mean", "sd", "n", "caveat", "old"]
 sbu[sbu.index.str.startswith("pose-convnet")][columns].astype(object).fillna("")
 
 # %% [markdown]
@@ -210,22 +220,31 @@ sbu[sbu.index.str.startswith("pose-convnet")][columns].astype(object).fillna("")
 # Each is tested over whole sets of seeds, and prints its rule. The first interval (95 %) is over seeds: the noise of training.
 # The second is over the units of the test set, here performances: which happened to be tested. A claim holds if both
 # lie above its threshold; records that were made before scores per unit were kept have the first only, and the verdict says
-# so. What a *control* or *by construction* is, and how many claims are tested together, says notebook 12.
+# so. *Would matter* is the least effect worth speaking of, in points; *old* records were made by earlier code or params. Notebook
+# 12 says what a *control* or *by construction* is, and how many claims are tested together.
 #
-# The last is half built in: the thing pointed at lies outside the crops, so that it cannot be seen is by construction, and
-# found is only that nothing else tells it.
+# The last claim, on `context`, is half built in: the thing pointed at lies outside the crops, so that it cannot be seen is by
+# construction, and found is only that nothing else tells it. The two claims across views still stand on records of the
+# simulator's first edition (marked *old*), in which a tested performance could be known again from another view: there the pose
+# alone read 48 to 53 % within `chest`, `face` and `context`. They say nothing until they are made again.
 
 # %%
 claims = built["claims"]
 tables.printed_claims(claims[claims.notebook == name])
 
 # %% [markdown]
-# What fails, and why. Attention on *frames* brings nothing to RGB here: its weights lie off the action (`on_frames` is
-# far below that of equal weights), because the state of the LSTM remembers what the hands showed, and so the mean over all
-# states is as good. Attention on *hands* reads 4 points more than their sum where one hand holds the thing, at the head; but
-# seeds differ by as much, and the claim fails over seeds. Before the chest both hands hold the thing, and their sum shows it
-# as well. The weights themselves do lie on the hand that shows what decides, by 6 points more than equal weights. And what
-# lies beyond the hands stays unseen: chapter 11 looks for it.
+# What fails, and why. Attention on *frames* brings nothing to RGB here (`hands` against `spatial`: 0.3 points within `chest`, -1.3
+# within `face`). Its weights lie off the action: 30 ± 13 % on it, where equal weights have 47 %, and seeds differ much (12 to
+# 43 %). Why is not measured; that the recurrent network still holds at the end what the hands showed would explain both.
+#
+# Attention on *hands* reads 4 points more than their sum where one hand holds the thing, at the head, in all five seeds, of
+# which one makes half of it; so the claim fails over seeds. Before the chest both hands hold the thing, and their sum shows it
+# as well. The weights do lean to the hand that shows what decides: 56 % of them, where equal weights have 49 %.
+#
+# Over all actions RGB gains 6.5 points from weights on the hands, but most of it where no hand shows anything: 12 points within
+# `motion` (five seeds). The gain appears where the weights read the pose (`by-pose`: 12 points over `sum`) and hardly where they
+# read the recurrent state alone (`by-state`: 2; two seeds each). So the weights seem to let RGB read the pose, and its accuracy
+# is no measure of looking at the right hand. And what lies beyond the hands stays unseen: chapter 11 looks for it.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=5.0
 means = measured[kept & (measured.protocol == "cross_subject") & measured.metric.str.match("on_")]
@@ -234,6 +253,8 @@ means.pivot_table(index="variant", columns="metric", values="mean")
 # %% [markdown]
 # ## Exercises
 #
-# 1. Set `variant = "spatial"`, then `"sum"`. Which of the two attentions does RGB need more?
-# 2. Set `variant = "by-state"`, then `"by-pose"`. From what does the model know at which hand to look?
-# 3. Set `variant = "sta-hands"`, the model of the workshop paper. Where do its weights lie?
+# 1. In the ablation table compare `sum`, `spatial`, `temporal` and `hands`, in all of RGB and within `face`. Which attention does
+#    RGB need more, and for what? Then set `variant = "sum"` and run again: why can a quick run, with 21 clips a group, not tell?
+# 2. In the last table compare `on_hand` of `by-state` and `by-pose` with their controls. From what does the model know at which
+#    hand to look?
+# 3. Read `STAHands` above: what do its weights depend on? Then set `variant = "sta-hands"`. Where do its weights lie?
