@@ -251,6 +251,9 @@ ablation.set_index(["source", "precision", "variant"])[columns].astype(object).f
 # so. *Would matter* is the least effect worth speaking of, in points; *old* records were made by earlier code or params, *bf16*
 # ones with numbers of 16 bits. Notebook 12 says what a *control* or *by construction* is, and how many claims are tested together.
 #
+# The nine performances of a person begin and end alike, so they are not independent of each other in `on_frames`: there the
+# second interval is too narrow.
+#
 # On SBU not every record has been made again by the present code: of `lstm` three of five seeds have, of `spatial` and
 # `temporal` two of three. A claim says how many of its records are old, and one whose seeds are not all there, or not all of
 # one precision, is incomplete. What there is: 93.6 % with both attentions (five seeds), 92.2 % without any (three).
