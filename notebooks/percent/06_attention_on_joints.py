@@ -151,7 +151,7 @@ for _, read in looking.values():
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=15.0
 every = test.__getitems__(range(len(test)))
-for kind, (model, _) in looking.items():
+for model, _ in looking.values():
     read = model(every.poses)
     if read.frames is not None and every.frames is not None:
         h = (read.joints[..., None] * every.poses).flatten(2) * every.poses.shape[2:4].numel()
@@ -160,7 +160,8 @@ for kind, (model, _) in looking.items():
         right = 100 * (model.classify(h).argmax(-1) == every.label[:, None]).float()
         during, begun = every.frames, every.frames.cumsum(1) > 0
         when = {"before the action": ~begun, "in it": during, "after it": begun & ~during}
-        rows = {name: [right[now].mean().item(), read.frames[now].mean().item()] for name, now in when.items()}
+        both = right, read.frames
+        rows = {name: [part[now].mean().item() for part in both] for name, now in when.items()}
         display(pd.DataFrame(rows, ["z alone is right", "mean weight"]).T.round(1))
 
 # %% [markdown]

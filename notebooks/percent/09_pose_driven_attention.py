@@ -79,7 +79,8 @@ plan = experiments.plan("pose_driven_attention", source, profile, protocol, vari
 run, params = next(iter(plan.items()))
 test = clips(run, params, root, "test")
 shape = tuple(test[0].hands.shape)
-print(f"{run.protocol}: {len(test)} test clips; one: {shape}, frames, hands of two people, colours, height, width")
+what = "frames, hands of two people, colours, height, width"
+print(f"{run.protocol}: {len(test)} test clips; one: {shape}, {what}")
 for sentence in test.damaged:
     print("left out:", sentence)
 names = {
