@@ -131,7 +131,7 @@ def test_what_has_no_published_row_goes_into_the_notebooks_table(results):
     assert tables.text(built["05_hard_attention"]).splitlines() == [
         "source,profile,protocol,variant,metric,mean,sd,n,precision,device,commit,old,caveat",
         "digits,full,centred-28,ram-6,error,4.5,0.71,2,f32,cpu (AVX2),0123456,no preset lists it,",
-        f"mnist,paper,centred-28,ram-6,on_digit,40.0,,1,f32,cpu (AVX2),0123456,no preset lists it,{CENTRED}",
+        "mnist,paper,centred-28,ram-6,on_digit,40.0,,1,f32,cpu (AVX2),0123456,no preset lists it,",
     ]
     assert built["ram"]["reproduced"].notna().sum() == 1
 
@@ -149,7 +149,7 @@ def test_other_params_are_not_averaged(results):
     put(results, {"error": 5.0}, seed=2, params={"lr": 0.2})
     row = tables.build(results)["ram"].iloc[0]
     assert (row["reproduced"], row["n"], row["device"]) == (4, 2, "cpu (AVX2)")
-    assert "; 1 records of other params left out; " in f"; {row['caveat']}"
+    assert "1 records of other params left out" in row["caveat"].split("; ")
     listed = of("ram-7", RAM)
     for seed, error in enumerate([1.0, 3.0]):
         put(results, {"error": error}, seed=seed, run=listed, params={"lr": 0.2})
@@ -325,7 +325,7 @@ def test_readers_get_heads_roundings_and_every_caveat(results):
     put(results, {"error": 1.1}, seed=0)
     put(results, {"error": 1.2}, seed=1)
     (row,) = tables.printed(tables.reproduced(tables.build(results))).to_dict("records")
-    assert row.pop("caveat") == f"{CENTRED[1:-1]}; old: no preset lists it"
+    assert row.pop("caveat") == "old: no preset lists it"
     assert row == {
         "method": "RAM",
         "data, protocol": "MNIST, centred-28",
