@@ -15,10 +15,6 @@ from companion.simulator import release
 HOUSE = Path(__file__).resolve().parents[1]
 HEADER = ",".join(tables.PUBLISHED)
 RAM = records.Run("05_hard_attention", "mnist", "paper", "centred-28", "ram-6")
-CENTRED = (
-    '"512 units, asked after each glimpse, sigma narrows, weight decay, where the paper has 256, asks once'
-)
-CENTRED += ' and keeps sigma; an earlier preset had been read on the test digits with seed 0"'
 OTHER = "made before code and data were compared"  # what an old record is called
 
 
