@@ -45,9 +45,7 @@ class First(NamedTuple):
     data: Callable[[], dict[str, str]]
     side: Callable[[str], VideoClips]  # frames of train or test
     whole: Callable[[], context.FromFrames | context.FromClips]  # trained, at rest
-    seen: Callable[
-        [str], VideoClips
-    ]  # maps of train or test, with what each frame tells, where they are kept
+    seen: Callable[[str], VideoClips]  # its maps, where they are kept, with what each frame tells
 
 
 class Alone(Experiment):
