@@ -319,7 +319,10 @@ def call(*words):
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        (("soft_hands",), "unknown chapter 'soft_hands'; choose one of attention_on_joints, context, deformable"),
+        (
+            ("soft_hands",),
+            "unknown chapter 'soft_hands'; choose one of attention_on_joints, context, deformable",
+        ),
         (("hard_attention", "--variant", "ram-x"), "unknown variant 'ram-x' of hard_attention; choose ram-T"),
         (("attention_on_joints", "--variant", "gru"), "attention_on_joints.yaml: unknown variant 'gru'"),
         (
