@@ -1,10 +1,13 @@
 """Chapters 10 and 11: a first stage that is trained once, and what reads what it makes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from test_nucla_rgb import write_pictures
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from companion import experiments, records
 from companion.datasets.video_clips import data_fingerprint
@@ -68,7 +71,28 @@ def test_each_kind_of_model_is_trained_and_scored(variant, root, out):
     assert metrics["n_test"] == 12 and metrics.keys() >= {"accuracy", "within_chest", "within_two"}
     assert ("covered_two" in metrics) is (variant != "c3d")
     assert ("information" in metrics) is (variant in ("clouds", "paper"))
-    assert glimpse_clouds.multiply_adds(done.experiment) > 10_000
+    assert metrics["multiply_adds"] > 0.01
+
+
+def test_the_cost_of_a_model_is_that_of_its_products(root, out):
+    """Of the global model: two convolutions at all places of three maps, the class, and its maps."""
+    done = measured("11_glimpse_clouds", "global", root, out, **MODELS["global"])
+    test = done.experiment.test()
+    D, h, w = test.shown.shape[1:]
+    places, C = (h - 4) * (w - 4), len(test.classes)
+    want = 3 * (32 * (h - 2) * (w - 2) * D * 9 + 8 * places * 32 * 9 + C * 8 * places) + 8 * C
+    assert done.record["metrics"]["multiply_adds"] == want / 1e6
+
+
+def test_who_asks_where_joints_are_pays_for_it(root, out):
+    done = measured("11_glimpse_clouds", "learned", root, out, **MODELS["learned"])
+    alone = replace(done.experiment, told=None).evaluate(done.model, 0).metrics["multiply_adds"]
+    test = done.experiment.test()
+    network = context.Context(test.shown.shape[1], len(test.classes))
+    with FlopCounterMode(display=False) as counter:
+        network(test.__getitems__([0]).frames)
+    asked = done.record["metrics"]["multiply_adds"] - alone
+    assert asked == pytest.approx(counter.get_total_flops() / 2e6)
 
 
 def test_the_first_stage_is_trained_once_for_both_chapters(root, out, monkeypatch):

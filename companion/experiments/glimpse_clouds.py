@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,6 +23,7 @@ from companion.presets import check_options
 from companion.records import Run
 from companion.training import (
     Experiment,
+    Scores,
     accelerator,
     evaluate,
     fit,
@@ -43,7 +45,29 @@ WITHOUT_MAPS = "c3d", "resnet_lstm"
 
 
 @dataclass(frozen=True)
-class Chosen(Experiment):
+class Costed(Experiment):
+    """An experiment whose record tells the cost of its model: `multiply_adds`, in millions a clip, forward.
+
+    The frozen backbone's map of a picture, which all variants read alike, is not counted; nor are crops where
+    they are samples (on a CPU), about eight numbers a sample and channel.
+
+    Args:
+        told: what the first stage computes of a batch beside that map, for models that read it.
+    """
+
+    told: Callable[[Clips], Any] | None = None
+
+    def evaluate(self, model: nn.Module, seed: int) -> Scores:
+        found, batch = super().evaluate(model, seed), self.test().__getitems__([0])
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            self.score(model, batch)
+            if self.told:
+                self.told(batch)
+        return found._replace(metrics=found.metrics | {"multiply_adds": counter.get_total_flops() / 2e6})
+
+
+@dataclass(frozen=True)
+class Chosen(Costed):
     """Of all epochs that one is kept which reads a part of the training side best that is held out.
 
     Args:
@@ -124,7 +148,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
             total = total + weights["attraction"] * attraction(said.glimpses, batch.joints.flatten(2, 3))
         return total
 
-    kind_of = Experiment
+    kind_of = Costed
     if stage.trained == "fit":
         kind_of = partial(Chosen, validation=partial(sides, "validation"))
     return kind_of(
@@ -137,12 +161,5 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         loss=loss,
         score=context.scored(stage, read),
         units=presets.claimed(run.chapter),
+        told=(lambda batch: stage.whole().context(batch.frames)) if fields[1:] and not of_frames else None,
     )
-
-
-def multiply_adds(experiment: Experiment, seed: int = 0) -> int:
-    """Of one clip, forward, without what the first stage computes for all variants alike."""
-    model, data = experiment.build().eval(), experiment.test()
-    with FlopCounterMode(display=False) as counter:
-        experiment.score(model, data.__getitems__([seed]))
-    return counter.get_total_flops() // 2

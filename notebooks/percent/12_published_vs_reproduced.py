@@ -153,7 +153,8 @@ tables.printed_claims(said)
 # threshold that decides.
 
 # %% tags=["nbval-ignore-output", "picture"]
-figures.forest(said.dropna(subset="effect"))
+twice = said.claim.duplicated(keep=False)  # of two sources, which are named
+figures.forest(said.assign(claim=said.claim.mask(twice, said.claim + ", on " + said.source)).dropna(subset="effect"))
 
 # %% [markdown]
 # ## The rules, and why some claims tell little
