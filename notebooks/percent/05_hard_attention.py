@@ -236,4 +236,16 @@ tables.printed_claims(claims[claims.notebook == name])
 # 2. Below `plan = ...` write `for params in plan.values(): params["loss"] = {"feedback": "last", "reward": "last", "reinforce": 1.0}`,
 #    as the paper asks and pays, and run again. What happens to `on_digit`, and is it still above `centre`?
 # 3. Write there `for params in plan.values(): params["model"]["state_detached"] = True` instead, as the widely used code does.
-#    Which suffers, `error` or `on_digit`, and how can the other be spared?
+#    Which suffers, `error` or `on_digit`?
+#
+# <details><summary>Answers, from one run each (seed 0, 500 test digits)</summary>
+#
+# 1. On the large canvas 35, 18, 18, 9 and 8 % err with 2, 4, 6, 8 and 12 glimpses: it falls up to 8. On the centred one 7.4 % with
+#    two glimpses and 3 to 4 % with all others. The first glimpse of twelve, at a random place, lands on the digit in 8 % of the
+#    images, the third in 83 %, the twelfth in 91 %.
+# 2. On the large canvas `on_digit` falls from 46 to 39 %, which is still above `centre` (30 %), and the error rises from 18 to 21 %.
+#    On the centred canvas the middle always lies on the digit, so no policy is above it.
+# 3. `on_digit` falls from 46 to 38 %; the error falls too, from 18 to 13 %. The recurrent state then learns from the class alone,
+#    and serves the class better and the choice of places worse.
+#
+# </details>

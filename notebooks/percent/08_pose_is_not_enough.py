@@ -215,3 +215,13 @@ tables.printed_claims(claims[claims.notebook == name])
 #    videos is 12 of these, and `crops` begins with weights that were learned on crops of 160.
 # 3. In the matrix of the crops find two actions that are taken for each other. Would you confuse them too? Look at both
 #    pictures above.
+#
+# <details><summary>Answers, from one quick run each (seed 0, seven test clips an action)</summary>
+#
+# 1. The random order reads 46 % of all clips right, the tour 41.5; within `motion` 79 and 81 %. With 63 clips in `motion` one clip is
+#    1.6 points, so neither is a difference. Over five seeds and many clips the tour reads 96 and the random order 94 %.
+# 2. Within `chest` the crops read 67 instead of 81 %, and of all clips 35 instead of 41 %; within `face` 71 instead of 67, which is one
+#    clip more of 21. A thing at the chest is wider than 100 pixels, and the network was taught on crops of 160.
+# 3. This depends on the run. Those that are most often confused differ in a thing that lies beyond the crops.
+#
+# </details>
