@@ -244,7 +244,7 @@ tables.printed_claims(claims[claims.notebook == name])
 #
 # Over all actions RGB gains 6.5 points from weights on the hands, but most of it where no hand shows anything: 12 points within
 # `motion` (five seeds). The gain appears where the weights read the pose (`by-pose`: 12 points over `sum`) and hardly where they
-# read the recurrent state alone (`by-state`: 2; two seeds each). So the weights seem to let RGB read the pose, and its accuracy
+# read the recurrent state alone (`by-state`: 2; three seeds each). So the weights seem to let RGB read the pose, and its accuracy
 # is no measure of looking at the right hand. And what lies beyond the hands stays unseen: chapter 11 looks for it.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=5.0
