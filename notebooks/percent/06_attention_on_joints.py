@@ -278,3 +278,12 @@ tables.printed_claims(claims[claims.notebook == name])
 #    `sta-lstm`, and run again. What does the training in turns bring?
 # 3. Set `variant = "sgn"`, whose joints attend to each other (this takes some minutes). Does more of its attention fall on the
 #    joints that act than of STA-LSTM's, and more than `shuffled`?
+#
+# <details><summary>Answers, from one quick run each (seed 0, 189 test clips)</summary>
+#
+# 1. It needs neither: without attention all clips are read right, with one or both 97 to 99 %, and three clips are 1.6 points.
+#    `on_joints` is 70 % with the attention on joints alone and 62 % beside that on frames.
+# 2. Nothing that a quick run shows: trained at once it reads 98 instead of 97 %, with 62 % on the joints that act as before.
+# 3. More than both: 76 % of SGN's attention lies on the joints that act, 62 % of STA-LSTM's; with another clip's weights 58 %.
+#
+# </details>
