@@ -154,7 +154,8 @@ tables.printed_claims(said)
 
 # %% tags=["nbval-ignore-output", "picture"]
 twice = said.claim.duplicated(keep=False)  # of two sources, which are named
-figures.forest(said.assign(claim=said.claim.mask(twice, said.claim + ", on " + said.source)).dropna(subset="effect"))
+named = said.claim.mask(twice, said.claim + ", on " + said.source)
+figures.forest(said.assign(claim=named).dropna(subset="effect"))
 
 # %% [markdown]
 # ## The rules, and why some claims tell little
