@@ -245,7 +245,7 @@ tables.printed_claims(claims[claims.notebook == name])
 #    images, the third in 83 %, the twelfth in 91 %.
 # 2. On the large canvas `on_digit` falls from 46 to 39 %, which is still above `centre` (30 %), and the error rises from 18 to 21 %.
 #    On the centred canvas the middle always lies on the digit, so no policy is above it.
-# 3. `on_digit` falls from 46 to 38 %; the error falls too, from 18 to 13 %. The recurrent state then learns from the class alone,
-#    and serves the class better and the choice of places worse.
+# 3. `on_digit` falls from 46 to 38 %; the error falls too, from 18 to 13 %. The recurrent state then learns from the class
+#    alone, which may serve the class better and the choice of places worse; one run does not show that this is why.
 #
 # </details>

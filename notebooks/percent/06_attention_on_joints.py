@@ -211,8 +211,8 @@ tables.printed(rows[rows.reproduced.notna()]).set_index("method")
 # On N-UCLA both ways to deal with the copies are measured, three seeds each. Where they are not tested, HBRNN reads 86.2 %, which is
 # above the 78.5 % of the slide, and TS-LSTM 85.5 %, below its 89.2. Where they are tested and do not train (protocol
 # `V12_3-strict`), one view is left to learn two of the ten actions from, and they read 79.0 and 76.5 %. Neither is what the papers
-# did, if they used these files: whoever trains on the copies and tests them reads these 95 clips right, and with them TS-LSTM
-# would have 88.4 %.
+# did, if they used these files and left all clips in their places. Counted as read right, as they may well be by whoever trains on
+# their copies, these 95 clips would bring TS-LSTM to 88.4 %; no such training was measured.
 #
 # On MSR Daily the lecture's third table has five rows that use poses alone: 68.0, 73.1, 73.8 and 74.5 % by older methods,
 # and 74.6 % by the network of this book's chapter 09, which had first learned from NTU RGB+D. Here that network reads 65 %

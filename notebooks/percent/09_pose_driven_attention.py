@@ -263,12 +263,12 @@ means.pivot_table(index="variant", columns="metric", values="mean")
 # <details><summary>Answers</summary>
 #
 # 1. Attention on hands (`spatial` against `sum`), and most of its gain is in `motion`, where no hand shows anything; see *What fails*.
-#    A quick run of `sum` reads 95 % within `chest` and 71 % within `face`; one clip of 21 is 5 points, and the differences in the table
-#    are of that size.
-# 2. From the pose: see the row `by-pose` against its `on_hand_shuffled`, and the row `by-state` against its own.
+#    A quick run of `sum` reads 95 % within `chest` and 71 % within `face`; one clip of 21 is 5 points, and the table's gain within
+#    `face` is 4.
+# 2. From the pose, and not much: `by-pose` has 54 % on that hand and 51 with another clip's pose, `by-state` 50 and 50 (three seeds).
 # 3. Those of the hands on the pose of each frame and how it moves, those of the frames on how much all joints move: neither on what the
-#    hands showed before. In a quick run (seed 0) 69 % of the frames' weights lie on the
-#    action, where equal weights have 50 %, and 50 % of the hands' weights on the hand that shows what decides, which is what equal
-#    weights have: it finds when, not where.
+#    hands showed before. In a quick run (seed 0) 69 % of the frames' weights lie on the action, where equal weights have 50 %, and
+#    50 % of the hands' weights on the hand that shows what decides, as of equal ones. Beware of one run: in `full` (three seeds)
+#    21 % lie on the action, where equal weights have 48.
 #
 # </details>
