@@ -155,9 +155,8 @@ print("at least 30 points above chance:", enough)
 # of the eight cases; see the claims.
 #
 # Seeing more did not help here. The whole picture shows the same things in the same resolution, and more of them; averaged
-# over all places it reads 38 % within `chest` and 35 % within `face`, 52 and 49 points less than the crops of the same seeds
-# (three of its five seeds are measured). But this network learns little of anything: within `motion` it reads 15 % where
-# chance is 11, and single crops 63. So the control shows that a mean over all places loses small things in a network of this
+# over all places it reads 39 % within `chest` and 34 % within `face`, 51 and 49 points less than the crops (five seeds each).
+# But this network learns little of anything: within `motion` it reads 15 % where chance is 11, and single crops 63. So the control shows that a mean over all places loses small things in a network of this
 # size, not that no network could find them. A larger one, the first blocks of a network that knows ImageNet with two layers
 # trained on top, averaged in the same way, read 48 and 38 % of held out people's clips after six epochs on 2,400 clips (one seed,
 # measured aside; no record holds it). Wide crops show nearly four times the width. They keep about one sample a pixel of
