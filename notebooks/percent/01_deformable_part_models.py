@@ -291,8 +291,7 @@ runs.pivot_table(index="variant", columns="metric", values=["mean", "sd"], sort=
 #
 # Each is tested over whole sets of seeds, and prints its rule. The first interval (95 %) is over seeds: the noise of training.
 # The second is over the units of the test set, here images: which happened to be tested. A claim holds if both
-# lie above its threshold; records that were made before scores per unit were kept have the first only, and the verdict says
-# so. What a *control* or *by construction* is, and how many claims are tested together, says notebook 12.
+# lie above its threshold. What a *control* or *by construction* is, and how many claims are tested together, says notebook 12.
 #
 # Parts move in these scenes, so that moving parts pay is by construction; found is how much.
 
