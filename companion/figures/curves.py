@@ -15,11 +15,14 @@ from companion.figures.drawing import TRUTH, WEIGHT, picture
 KINDS = {"ram": "learned locations", "random": "random locations", "soft": "soft reading"}
 
 
-def by_glimpses(runs: pd.DataFrame, metric: str, label: str, title: str) -> Image:
+def by_glimpses(
+    runs: pd.DataFrame, metric: str, label: str, title: str, controls: Sequence[str] = ()
+) -> Image:
     """A metric against the number of glimpses, mean and every seed, one line a kind of model.
 
     Args:
         runs: one row a record, with columns `variant` (kind-T) and the metric.
+        controls: other columns, of which the mean is a dashed line.
     """
     parts = (
         runs.variant.str.extract(r"(?P<kind>ram|random|soft)-(?P<glimpses>\d+)")
@@ -39,6 +42,8 @@ def by_glimpses(runs: pd.DataFrame, metric: str, label: str, title: str) -> Imag
     }
     sns.lineplot(**style, palette="colorblind", marker="o", errorbar=None)
     sns.scatterplot(**style, palette="colorblind", alpha=0.4, legend=False, s=18)
+    for line, control in zip(("--", ":"), controls, strict=False):
+        axes.axhline(runs[control].mean(), color="grey", linestyle=line, linewidth=1, label=control)
     axes.set(xlabel="number of glimpses", ylabel=label, title=title, xticks=sorted(parts.glimpses.unique()))
     axes.set_ylim(0)
     axes.legend(title=None, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -90,9 +90,9 @@ def maps(
 
 
 def density(locations: Float[Tensor, "N T 2"], title: str, bins: int = 24) -> Image:
-    """Where the n-th glimpse falls, over all images: one map a glimpse."""
+    """Where the n-th glimpse falls, over all images: one map a glimpse, each with colours of its own."""
     T = locations.shape[1]
-    figure = Figure(figsize=(1.45 * T, 1.9), layout="constrained")
+    figure = Figure(figsize=(1.45 * T, 2.1), layout="constrained")
     for t, axes in enumerate(figure.subplots(1, T, squeeze=False).flat):
         x, y = locations[:, t].clamp(-1, 1).T.numpy()
         axes.hist2d(x, y, bins=bins, range=[[-1, 1], [-1, 1]], cmap="cividis")
@@ -100,6 +100,7 @@ def density(locations: Float[Tensor, "N T 2"], title: str, bins: int = 24) -> Im
         axes.title.set_fontsize(9)
         axes.invert_yaxis()
     figure.suptitle(title, fontsize=10)
+    figure.supxlabel("place, in halves of the canvas; the brightest of each map has most glimpses", fontsize=8)
     return picture(figure, f"{title}: {T} maps of the image plane")
 
 

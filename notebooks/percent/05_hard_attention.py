@@ -194,9 +194,8 @@ title = "Cluttered digits: error against the number of glimpses"
 figures.by_glimpses(full, "error", "test error, %", title)
 
 # %% tags=["nbval-ignore-output", "picture"]
-figures.by_glimpses(
-    full, "on_digit", "attention on the digit, %", "Attention on the digit: learned, random, soft"
-)
+title = "Attention on the digit: learned, random, soft"
+figures.by_glimpses(full, "on_digit", "attention on the digit, %", title, ["centre", "chance"])
 
 # %% [markdown]
 # ## What the paper reports
