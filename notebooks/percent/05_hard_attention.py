@@ -208,9 +208,9 @@ tables.printed(built["ram"]).set_index("method")
 
 # %% [markdown]
 # The arXiv version is compared because its numbers could be verified. Two later re-implementations err half as often as
-# it prints on the cluttered 60 x 60 canvas (2.1 and 2.6 % against 5.23), so equality is not the aim. Here the class is asked for after each glimpse, and the centred canvas is read
-# with 512 units, twice the paper's. `docs/ledger.md` lists these differences, what the paper leaves open, and the
-# faults of the widely used code.
+# it prints on the cluttered 60 x 60 canvas (2.1 and 2.6 % against 5.23), so equality is not the aim. Here the class is asked for
+# after each glimpse, and the centred canvas is read with 512 units, twice the paper's. `docs/ledger.md` lists these
+# differences, what the paper leaves open, and the faults of the widely used code.
 
 # %% [markdown]
 # ## Claims
