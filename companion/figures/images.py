@@ -100,7 +100,9 @@ def density(locations: Float[Tensor, "N T 2"], title: str, bins: int = 24) -> Im
         axes.title.set_fontsize(9)
         axes.invert_yaxis()
     figure.suptitle(title, fontsize=10)
-    figure.supxlabel("place, in halves of the canvas; the brightest of each map has most glimpses", fontsize=8)
+    figure.supxlabel(
+        "place, in halves of the canvas; the brightest of each map has most glimpses", fontsize=8
+    )
     return picture(figure, f"{title}: {T} maps of the image plane")
 
 
