@@ -28,6 +28,11 @@ def test_pictures_are_pngs_with_alternative_text():
         assert min(size(picture)) > 80 and len(picture.data) < 100_000
         assert len(picture.alt) > 10
     assert "random locations" in drawn[2].alt and "fc" not in drawn[2].alt
+    runs = runs.assign(chance=8.0, centre=30.0)
+    lines = figures.by_glimpses(runs, "error", "error, %", "Error", ["centre", "chance"])
+    assert size(lines) == size(drawn[2]) and lines.data != drawn[2].data
+    with pytest.raises(ValueError, match="zip"):
+        figures.by_glimpses(runs, "error", "error, %", "Error", ["centre", "chance", "error"])
 
 
 def test_pictures_of_skeletons():

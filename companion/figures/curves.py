@@ -22,7 +22,7 @@ def by_glimpses(
 
     Args:
         runs: one row a record, with columns `variant` (kind-T) and the metric.
-        controls: other columns, of which the mean is a dashed line.
+        controls: at most two other columns, of which the mean is a dashed and a dotted line.
     """
     parts = (
         runs.variant.str.extract(r"(?P<kind>ram|random|soft)-(?P<glimpses>\d+)")
@@ -42,7 +42,7 @@ def by_glimpses(
     }
     sns.lineplot(**style, palette="colorblind", marker="o", errorbar=None)
     sns.scatterplot(**style, palette="colorblind", alpha=0.4, legend=False, s=18)
-    for line, control in zip(("--", ":"), controls, strict=False):
+    for line, control in zip(("--", ":")[: len(controls)], controls, strict=True):
         axes.axhline(runs[control].mean(), color="grey", linestyle=line, linewidth=1, label=control)
     axes.set(xlabel="number of glimpses", ylabel=label, title=title, xticks=sorted(parts.glimpses.unique()))
     axes.set_ylim(0)

@@ -246,7 +246,7 @@ tables.printed_claims(claims[claims.notebook == name])
 # gains 7 there too. So the weights seem to let RGB read which hand moves, and something of the pose, and its accuracy is no
 # measure of looking at the right hand. And what lies beyond the hands stays unseen: chapter 11 looks for it.
 #
-# Across views (three seeds) both sums hold: RGB reads 46 %, the pose 68, and together they read 74. The weights lean to the hand
+# Across views (three seeds) both claims of a gain from adding the streams hold: RGB reads 46 %, the pose 68, and together they read 74. The weights lean to the hand
 # that shows what decides less than across people: 52 % of them, where equal weights have 50 %, which no claim tests.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=5.0
