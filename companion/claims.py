@@ -4,7 +4,7 @@ A chapter's file in `companion/experiments` lists its statements under `claims`:
 
     says: learned locations err less than random locations
     where: {source: digits, profile: full, protocol: cluttered-60}
-    terms: [[1, random-6, error], [-1, ram-6, error]]     weight, variant, metric in percent
+    terms: [[1, random-6, error], [-1, ram-6, error]]     weight, variant, metric (in percent, or bits)
     threshold: 0             what the weighted sum must exceed; 0 where it is not said
     matters: 1               the least effect that would matter
     chance: 33.3333          instead of threshold and matters: the one metric is at chance, in percent

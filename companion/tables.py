@@ -322,10 +322,13 @@ def averaged(run: records.Run, metric: str, its: Sequence[dict]) -> tuple[dict, 
 
 
 def frame(notebook: str, profile: str, runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
-    """The records of one notebook and profile, one row each: what was run, and its metrics."""
+    """The records of one notebook and profile, one row each: what was run, the seconds, and its metrics."""
     kept = [records.read(path) for path in sorted((Path(runs) / notebook).glob(f"*/{profile}/*/*.json"))]
     columns = ["source", "protocol", "variant", "fold", "seed"]
-    rows = [{c: r["run"][c] for c in columns} | r["metrics"] for r in kept]
+    rows = [
+        {c: r["run"][c] for c in columns} | {"seconds": r["provenance"]["seconds"]} | r["metrics"]
+        for r in kept
+    ]
     return pd.DataFrame(rows, columns=None if rows else columns)
 
 

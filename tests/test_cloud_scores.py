@@ -128,10 +128,11 @@ def test_scores_of_clips_stand_in_their_group_and_others_glimpses_beside():
 
 def test_of_a_model_without_glimpses_the_map_of_its_class_is_scored():
     heat = torch.zeros(1, 1, 3, 9, 17)
-    heat[0, 0, 1, 4, 16] = 1
+    heat[0, 0, 1, 4, 16], heat[0, 0, 1, 0, 0], heat[0, 0, 1, 8, 8], heat[0, 0, 1, 8, 0] = 1, 4, 3, 2
     box = torch.tensor([0.9, -0.1, 1.1, 0.1])[None, None, None]
     for k in (1, 2):
         said = Said(torch.eye(3)[k, None], heatmaps=heat)
         batch = Batch(torch.tensor([0]), box, torch.full((1, 1, 1, 25, 2), NAN))
         found = scorer(GROUPS, lambda model, batch, said=said: said, size=(0.05, 0.05))(max, batch)
-        assert found["centred_a"].item() == found["covered_a"].item() == (100 if k == 1 else 0)
+        assert found["centred_of_8_a"].item() == found["covered_of_8_a"].item() == (100 if k == 1 else 0)
+        assert found["centred_of_3_a"].item() == 0  # it is the fourth peak

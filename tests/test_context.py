@@ -80,6 +80,20 @@ def test_errors_are_weighted_and_unknown_joints_left_out():
     assert missed(found, true, weights).item() == pytest.approx(12 / 8)
 
 
+def test_each_clip_counts_alike():
+    """So that shares of a batch cost what the batch does."""
+    joints = torch.rand(4, 3, 1, 25, 2) * 2 - 1
+    joints[1, :, :, 3:] = joints[2] = math.nan
+    frame = Frame(
+        torch.zeros(4, 3), torch.zeros(4, 3, 4), torch.zeros(4, 3, 2, 25, 2), torch.zeros(4, 3, 2, 8, 2)
+    )
+    halves = [
+        pose_loss(Frame(*(value[part] for value in frame)), joints[part])
+        for part in (slice(2), slice(2, None))
+    ]
+    torch.testing.assert_close(pose_loss(frame, joints), sum(halves) / 2)
+
+
 def test_a_raised_hand_weighs_more():
     """Errors of hands alone: the arms below the elbow weigh 2 (1 + 1 + 2 + 3 + 3 + ...) = 18 a body."""
     true = bodies(0.0)

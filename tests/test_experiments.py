@@ -178,7 +178,7 @@ def test_any_variant_of_a_chapter_can_be_planned_or_is_refused_in_a_sentence():
         "attention_on_joints": ("sta-lstm", "spatial", "temporal", "lstm", "hbrnn", "sgn", "sgn-transfer"),
         "pose_is_not_enough": ("pose-tour", "pose-once", "pose-random", "pose-gru", "crops-wide", "evidence"),
         "pose_driven_attention": ("hands", "sum", "concat", "by-pose", "sta-hands"),
-        "context": ("context", "hands", "forearms-true"),
+        "context": ("context", "hands", "forearms"),
         "glimpse_clouds": ("global", "clouds", "c3d"),
         "deformable_part_models": ("free", "anywhere", "rigid", "off"),
     }

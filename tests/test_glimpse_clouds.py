@@ -128,9 +128,9 @@ def test_release_the_metric_is_of_the_first_batch_and_is_not_kept():
     off = v[0, 1] - past[0, 2]
     apart = mahalanobis(v, past, memory.inverse)[0, 1, 2]
     torch.testing.assert_close(apart, off @ memory.inverse @ off)
-    first = memory.inverse
+    first = memory.inverse.clone()
     memory(3 * v, 3 * past, dealt)
-    assert memory.inverse is first and [*memory.state_dict()] == ["first"]
+    assert torch.equal(memory.inverse, first) and [*memory.state_dict()] == ["first", "inverse"]
 
 
 def test_release_such_a_metric_may_not_exist():

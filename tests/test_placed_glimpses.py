@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from companion.models.context import FOUND
-from companion.models.placed_glimpses import GRID, NEAR, SIDE, SIZE, PlacedGlimpses, rule
+from companion.models.placed_glimpses import GRID, NEAR, SIDE, SIZE, TILE, PlacedGlimpses, rule
 from companion.skeleton import KINECT_V2
 
 B, T, D, E, C = 3, 4, 5, 6, 7
@@ -40,7 +40,10 @@ def test_windows_stand_still_and_are_as_large_as_said():
     _, context, found = drawn()
     l = model.where(context, found)
     torch.testing.assert_close(l[..., :2], torch.tensor(GRID).expand(B, T, -1, -1))
-    torch.testing.assert_close(l[..., 2:], torch.tensor(SIZE).expand(B, T, len(GRID), 2))
+    torch.testing.assert_close(l[..., 2:], torch.tensor(TILE).expand(B, T, len(GRID), 2))
+    places = torch.rand(500, 1, 2) * 2 - 1
+    assert ((places - l[0, 0, :, :2]).abs() <= l[0, 0, :, 2:]).all(-1).any(-1).all()  # they leave nothing out
+    assert torch.equal(PlacedGlimpses(D, E, C, "random").extent.exp()[0], torch.tensor(SIZE))
 
 
 def test_random_places_are_all_over_the_picture():

@@ -1,5 +1,8 @@
+import pytest
 import torch
+from torchvision.models import resnet18
 
+from companion.files import DamagedFile
 from companion.models.video_baselines import C3D, Global, ResNetLSTM
 
 
@@ -21,7 +24,7 @@ def test_each_model_learns_to_tell_two_clips_apart():
     frames = torch.randint(0, 128, (2, 4, 3, 32, 48), dtype=torch.uint8)
     frames[1] += 128
     label = torch.tensor([0, 1])
-    for net in (C3D(4, (32, 48), 2, width=4, joined=16), ResNetLSTM(2, 18, 16)):
+    for net in (C3D(4, (32, 48), 2, width=4, joined=16), ResNetLSTM(2, depth=18, state=16)):
         optimizer = torch.optim.Adam(net.parameters(), 1e-3)
         for _ in range(40):
             loss = torch.nn.functional.cross_entropy(net(frames).logits, label)
@@ -34,10 +37,27 @@ def test_each_model_learns_to_tell_two_clips_apart():
 
 def test_resnet_lstm_reads_frames_in_their_order():
     torch.manual_seed(0)
-    net = ResNetLSTM(3, 18, 8).eval()
+    net = ResNetLSTM(3, depth=18, state=8).eval()
     frames = torch.randint(0, 256, (1, 4, 3, 32, 32), dtype=torch.uint8)
     with torch.no_grad():
         assert not torch.allclose(net(frames).logits, net(frames.flip(1)).logits)
+
+
+def test_a_resnet_that_begins_with_imagenet_keeps_its_statistics(tmp_path):
+    torch.manual_seed(0)
+    weights = resnet18().state_dict()
+    torch.save(weights, tmp_path / "resnet18.pth")
+    net = ResNetLSTM(3, tmp_path / "resnet18.pth", 18, 8).train()
+    assert torch.equal(net.see[0].weight, weights["conv1.weight"])
+    frames = torch.randint(0, 256, (2, 2, 3, 32, 32), dtype=torch.uint8)
+    net(frames)
+    assert torch.equal(net.see[1].running_mean, weights["bn1.running_mean"])
+    scratch = ResNetLSTM(3, depth=18, state=8).train()
+    before = scratch.see[1].running_mean.clone()
+    scratch(frames)
+    assert not torch.equal(scratch.see[1].running_mean, before)
+    with pytest.raises(DamagedFile, match="resnet18.pth holds weights of another network than resnet50"):
+        ResNetLSTM(3, tmp_path / "resnet18.pth", 50, 8)
 
 
 def test_the_global_model_is_the_mean_of_its_class_activation_maps():

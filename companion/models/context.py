@@ -27,13 +27,13 @@ from jaxtyping import Bool, Float, Float16, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from companion.models.backbones import of_imagenet
 from companion.skeleton import KINECT_V2
 
 ARMS = ("elbow_left", "wrist_left", "hand_left", "elbow_right", "wrist_right", "hand_right")
 FOUND = tuple(map(KINECT_V2.index, ("head", "spine_shoulder", *ARMS)))
 # A hand that is raised decides more and is seen less: its arm counts five times, and wrists and hands more.
 WEIGHTS, RAISED = (1.0, 1, 2, 3, 3, 2, 3, 3), 5.0
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours
 LEFT, RIGHT = slice(2, 5), slice(5, 8)  # of the joints found
 
 
@@ -120,8 +120,8 @@ class FromClips(nn.Module):
 
     def maps(self, frames: UInt8[Tensor, "B T 3 H W"]) -> tuple[Float[Tensor, "B T D h w"], Frame]:
         """The later map, and what each frame tells."""
-        mean, deviation = (torch.tensor(x, device=frames.device)[:, None, None] for x in (MEAN, DEVIATION))
-        early, late = self.backbone(((frames / 255 - mean) / deviation).transpose(1, 2))
+        colours = of_imagenet(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        early, late = self.backbone(colours.transpose(1, 2))
         logits = self.classify(self.dropout(late.mean((2, 3, 4))))
         return late.transpose(1, 2), self.context(early.transpose(1, 2))._replace(logits=logits)
 
@@ -172,7 +172,8 @@ def two(joints: Float[Tensor, "B T M J 2"]) -> Float[Tensor, "B T 2 J 2"]:
 def pose_loss(frame: Frame, joints: Float[Tensor, "B T M J 2"]) -> Float[Tensor, ""]:
     """L_P of the regressed pose and of the joints found: mean absolute errors, raised arms weighing more.
 
-    Joints that are not known do not count; in a batch without any the loss is 0.
+    Joints that are not known do not count; a clip without any has the loss 0. Every clip counts alike, so
+    that processes which share a batch learn what one would.
     """
     if not joints.shape[2]:
         return joints.new_zeros(())
@@ -182,17 +183,18 @@ def pose_loss(frame: Frame, joints: Float[Tensor, "B T M J 2"]) -> Float[Tensor,
     for arm in (LEFT, RIGHT):
         elbow, _, hand = found[:, :, :, arm, 1].unbind(-1)
         weights[:, :, :, arm] *= 1 + (RAISED - 1) * (hand < elbow)[..., None]  # y grows downwards
-    return missed(frame.pose, true, torch.ones_like(true[..., 0])) + missed(frame.found, found, weights)
+    every = missed(frame.pose, true, torch.ones_like(true[..., 0])) + missed(frame.found, found, weights)
+    return every.mean()
 
 
 def missed(
     found: Float[Tensor, "B T 2 J 2"], true: Float[Tensor, "B T 2 J 2"], weights: Float[Tensor, "B T 2 J"]
-) -> Float[Tensor, ""]:
-    """Mean absolute error of what is known."""
+) -> Float[Tensor, " B"]:
+    """Mean absolute error of what is known of each clip."""
     known: Bool[Tensor, "B T 2 J 2"] = ~true.isnan()
     weights = weights[..., None] * known
     off = (found - true.nan_to_num()).abs()
-    return (weights * off).sum() / weights.sum().clamp_min(1)
+    return (weights * off).flatten(1).sum(1) / weights.flatten(1).sum(1).clamp_min(1)
 
 
 def objective(model: nn.Module, batch: tuple, weight: float = 10.0) -> Float[Tensor, ""]:

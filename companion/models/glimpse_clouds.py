@@ -159,8 +159,9 @@ class Memory(nn.Module):
     Args:
         size: P, of the space in which glimpses are compared.
         reversed_decay: the release: the oldest glimpses count most.
-        batch_metric: the release: the metric is the inverse covariance of the first batch's glimpses; it is
-            neither learned nor kept with the weights.
+        batch_metric: the release: the metric is the inverse covariance of the first batch's glimpses, and is
+            not learned. (There it is not kept with the weights either, so that a loaded model has another
+            one; here it is.)
     """
 
     def __init__(
@@ -173,11 +174,13 @@ class Memory(nn.Module):
         batch_metric: bool = False,
     ) -> None:
         super().__init__()
-        self.reversed_decay, self.inverse = reversed_decay, None
+        self.reversed_decay = reversed_decay
         self.size = seen if batch_metric else min(size, seen)
         self.metric = None if batch_metric else nn.Linear(seen, self.size, bias=False)
         if self.metric:
             nn.init.orthogonal_(self.metric.weight, 1 / math.sqrt(2 * self.size))
+        else:
+            self.register_buffer("inverse", torch.zeros(seen, seen))  # until there is a first batch
         self.first = nn.Parameter(torch.randn(glimpses, workers))
 
     def keys(self, v: Float[Tensor, "B G D"]) -> Float[Tensor, "B G P"]:
@@ -196,8 +199,8 @@ class Memory(nn.Module):
         if self.metric:
             apart = distances(keys, past)
         else:
-            if self.inverse is None:
-                self.inverse = inverse_covariance(past.detach().flatten(0, 1))
+            if not self.inverse.any():
+                self.inverse.copy_(inverse_covariance(past.detach().flatten(0, 1)))
             apart = mahalanobis(keys, past, self.inverse)
         G = keys.shape[1]
         age = torch.arange(past.shape[1] // G, 0, -1, dtype=keys.dtype, device=keys.device)

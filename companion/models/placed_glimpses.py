@@ -26,7 +26,8 @@ from companion.ops.spatial_transformer import crop
 
 BEYOND = 1.5  # forearms
 SIZE = 40 / 160, 40 / 90  # of a window at first, in halves of the picture: 40 pixels of 160 x 90
-GRID = ((-0.75, 0.3), (-0.25, 0.3), (0.25, 0.3), (0.75, 0.3))
+TILE = 0.25, 0.5  # the extent of windows that stand side by side in two rows of four, and leave nothing out
+GRID = tuple((x, y) for y in (-0.5, 0.5) for x in (-0.75, -0.25, 0.25, 0.75))
 NEAR = 0.05  # by how much places are moved about in training, so that what is seen does not depend on them
 SIDE = 8  # samples of a crop
 
@@ -61,7 +62,8 @@ class PlacedGlimpses(nn.Module):
     Args:
         seen: D.
         context: E.
-        at: hands, joints or forearms, see `rule`; windows, side by side; or random places.
+        at: hands, joints or forearms, see `rule`; windows, side by side over the whole picture; or as many
+            random places.
         learned: the rule is where a learned locator begins.
         features: F.
         hidden: of the network that sees crops, and of the classifier.
@@ -86,7 +88,7 @@ class PlacedGlimpses(nn.Module):
         else:
             mix = rule(at)
             place = torch.zeros(len(mix), 2)
-        (G, J), extent = mix.shape, torch.tensor(SIZE).expand(len(mix), 2)
+        (G, J), extent = mix.shape, torch.tensor(TILE if at == "windows" else SIZE).expand(len(mix), 2)
         self.mix, self.place, self.extent = (
             nn.Parameter(start, requires_grad=learned) for start in (mix, place, extent.log())
         )

@@ -8,6 +8,7 @@ the same feature maps, averaged over all their places.
 Letters: B clips, T frames, D channels, H W of a frame, h w of a map, S state, C classes.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torchvision.models import resnet18, resnet50
 
+from companion.files import DamagedFile
+from companion.models.backbones import of_imagenet, read_weights
 from companion.models.glimpse_clouds import Look
 
 
@@ -63,18 +66,38 @@ class ResNetLSTM(nn.Module):
     """A ResNet on frames, an LSTM on what it sees, and the mean of the scores after all frames.
 
     Args:
+        imagenet: torchvision's file of weights for this depth, which the ResNet begins with; its statistics
+            then rest. Without it all is learned from scratch.
         depth: 50 as in the papers, or 18.
+
+    Raises:
+        DamagedFile: the file holds other weights.
     """
 
-    def __init__(self, classes: int, depth: int = 50, state: int = 512) -> None:
+    def __init__(
+        self, classes: int, imagenet: str | Path | None = None, depth: int = 50, state: int = 512
+    ) -> None:
         super().__init__()
         net = {18: resnet18, 50: resnet50}[depth]()
+        self.rest = imagenet is not None
+        if imagenet is not None:
+            try:
+                net.load_state_dict(read_weights(imagenet))
+            except RuntimeError:
+                raise DamagedFile(f"{imagenet} holds weights of another network than resnet{depth}") from None
         self.see = nn.Sequential(*[*net.children()][:-1], nn.Flatten())
         self.core = nn.LSTM(net.fc.in_features, state, batch_first=True)
         self.dropout, self.classify = nn.Dropout(0.5), nn.Linear(state, classes)
 
+    def train(self, mode: bool = True) -> "ResNetLSTM":
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d) and self.rest:
+                module.eval()
+        return self
+
     def forward(self, frames: UInt8[Tensor, "B T 3 H W"]) -> Read:
-        seen = self.see(frames.flatten(0, 1).float() / 127.5 - 1).unflatten(0, frames.shape[:2])
+        seen = self.see(of_imagenet(frames.flatten(0, 1))).unflatten(0, frames.shape[:2])
         return Read(self.classify(self.dropout(self.core(seen)[0])).mean(1))
 
 
