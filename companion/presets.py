@@ -33,7 +33,7 @@ from companion.simulator.release import Release
 FOLDER = Path(__file__).resolve().parent / "experiments"
 KEYS = {"notebook": str, "params": list, "needs": list, "tolerances": dict, "presets": dict, "claims": list}
 BESIDE = ("variants", "folds", "seeds", "chosen")  # of a protocol; they are no params
-OPTIONS = frozenset("release data pose crops model loss before fit".split())  # params that are dicts
+OPTIONS = frozenset("release data pose crops model loss before weights fit".split())  # params that are dicts
 COUNTED = {
     "epochs": (int, 1),
     "batch_size": (int, 1),

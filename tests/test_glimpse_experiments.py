@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from companion import experiments, records
 from companion.datasets.video_clips import data_fingerprint
 from companion.experiments import context as glimpse_context
-from companion.experiments import glimpse_clouds
+from companion.experiments import glimpse_clouds, pose_is_not_enough
 from companion.files import DamagedFile
 from companion.models import backbones, context
 from companion.simulator import release
@@ -138,6 +138,21 @@ def gone(joints):
     joints = joints.clone()
     joints[:, 0] = torch.nan
     return joints
+
+
+def test_a_second_stage_begins_with_weights_of_its_backbone(root, out, tmp_path, monkeypatch):
+    _, experiment = prepared("10_context", "hands", root)
+    mine = experiment.build()
+    save_checkpoint(tmp_path / "w.safetensors", mine)
+    for module in (glimpse_context, pose_is_not_enough):
+        monkeypatch.setattr(module, "checkout", lambda: tmp_path)
+    firsts = []
+    for backbone in ("small", "lite0"):
+        _, other = prepared("10_context", "hands", root, weights={backbone: "w.safetensors"})
+        firsts.append(other.build().look.first.weight)
+        assert ("weights, begun" in other.data()) is (backbone == "small")
+    assert torch.equal(firsts[0], mine.look.first.weight)
+    assert not torch.equal(*firsts)
 
 
 def test_as_many_repetitions_as_are_asked_for(root):

@@ -74,7 +74,8 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         network, train = stage.whole().context, stage.seen(stage.trained)
         if alone:
             return network
-        return PlacedGlimpses(train.shown.shape[1], network.width, len(train.classes), run.variant)
+        head = PlacedGlimpses(train.shown.shape[1], network.width, len(train.classes), run.variant)
+        return begun(stage.params, head)
 
     found = scored(stage, lambda model, batch: model(batch.frames) if alone else placed(model, batch), hands)
     true = scored(stage, lambda model, batch: placed(model, with_true(batch)))
@@ -116,7 +117,9 @@ def first(run: Run, params: dict, root: str | Path | None = None) -> First:
         files = (
             place.data() if run.source == "simulated" else {run.source: data_fingerprint(run.source, root)}
         )
-        return files | weights(before)
+        return (
+            files | weights(before) | {f"{name}, begun": own for name, own in weights(begin(params)).items()}
+        )
 
     @cache
     def whole() -> context.FromFrames | context.FromClips:
@@ -160,6 +163,19 @@ def first(run: Run, params: dict, root: str | Path | None = None) -> First:
         return [side(split) for split in (trained_on, "test", *["validation"] * (trained_on == "fit"))]
 
     return First(params, trained_on, data, read, side, imagenet, whole, seen)
+
+
+def begin(params: dict) -> dict[str, str]:
+    """The file of weights that a second stage begins with on this backbone, if its preset names one."""
+    name = params.get("weights", {}).get(params["before"]["backbone"])
+    return {"weights": name} if name else {}
+
+
+def begun(params: dict, head: Model) -> Model:
+    """A second stage, with these weights."""
+    for name in begin(params).values():
+        load_checkpoint(checkout() / name, head)
+    return head
 
 
 def small(classes: int) -> context.FromFrames:

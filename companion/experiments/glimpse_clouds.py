@@ -131,7 +131,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
             sizes["context"] = first.context.width
         if isinstance(first, FromClips):
             sizes["seen"] = first.classify.in_features
-        head = make(**{name: sizes[name] for name in given}, **options)
+        head = context.begun(stage.params, make(**{name: sizes[name] for name in given}, **options))
         return Behind(first, head, fields[1:]) if isinstance(first, FromClips) else head
 
     def read(model: nn.Module, batch: Clips) -> Any:

@@ -23,7 +23,8 @@ The paper's details are known here from memory and from its public release. Four
 `GlimpseClouds` switch to what the release computes instead.
 
 Letters: B clips, T frames, G glimpses a frame, K workers, D channels, E channels of the context, H W of the
-map, S state of a worker, C classes, J joints, M glimpses of earlier frames, P size of the metric.
+map, S state of a worker or the locator, C classes, J joints, M glimpses of earlier frames, P size of the
+metric.
 """
 
 import math
@@ -107,14 +108,14 @@ def drawn(*shape: int) -> nn.Parameter:
 class Locator(nn.Module):
     """Where to look next. Its state goes on from each frame's last glimpse to the next frame's first."""
 
-    def __init__(self, seen: int, workers: int, context: int, hidden: int = 512) -> None:
+    def __init__(self, seen: int, state: int, context: int) -> None:
         super().__init__()
-        self.cell = Cells(1, seen + workers, hidden)
-        self.where = nn.Linear(hidden + context, 4)
+        self.cell = Cells(1, seen + state, state)
+        self.where = nn.Linear(state + context, 4)
         with torch.no_grad():
             self.where.bias.copy_(torch.tensor([0.0, 0, START, START]))
 
-    def forward(self, h: Float[Tensor, "B hidden"], c: Float[Tensor, "B E"]) -> Float[Tensor, "B 4"]:
+    def forward(self, h: Float[Tensor, "B S"], c: Float[Tensor, "B E"]) -> Float[Tensor, "B 4"]:
         """x y s_x s_y, given its state."""
         place, extent = self.where(torch.cat([h, c], -1)).split(2, -1)
         return torch.cat([place.tanh(), extent.sigmoid()], -1)
@@ -249,6 +250,7 @@ class GlimpseClouds(nn.Module):
         features: of a small network that sees the crops (`Look`); 0, the paper: the mean of a crop.
         glimpses: G.
         workers: K.
+        state: S, of each worker and of the locator.
         side: samples on a crop's side.
         crop_gradient: False, the release: no gradient passes through the crop to where it is cut.
         shared_worker_state, reversed_decay, batch_metric: see `Workers` and `Memory`.
