@@ -402,6 +402,11 @@ def in_halves(places: Float[Tensor, "*n 2"], height: int, width: int) -> Float[T
     return 2 * places / (torch.tensor([width, height]) - 1) - 1
 
 
+def in_pixels(places: Float[Tensor, "*n 2"], height: int, width: int) -> Float[Tensor, "*n 2"]:
+    """The other way round."""
+    return (places + 1) * (torch.tensor([width, height]) - 1) / 2
+
+
 def named(name: str) -> tuple[int, ...]:
     """Setup, camera, subject, repetition and action of a clip of NTU."""
     found = ntu.NAME.fullmatch(name)

@@ -53,9 +53,11 @@ class Costed(Experiment):
 
     Args:
         told: what the first stage computes of a batch beside that map, for models that read it.
+        says: what a model says of a batch.
     """
 
     told: Callable[[Clips], Any] | None = None
+    says: Callable[[nn.Module, Clips], Any] = nn.Module.__call__
 
     def evaluate(self, model: nn.Module, seed: int) -> Scores:
         found, batch = super().evaluate(model, seed), self.test().__getitems__([0])
@@ -163,5 +165,6 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         loss=loss,
         score=context.scored(stage, read),
         units=presets.claimed(run.chapter),
+        says=read,
         told=(lambda batch: stage.whole().context(batch.frames)) if fields[1:] and not of_frames else None,
     )
