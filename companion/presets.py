@@ -242,7 +242,7 @@ def check_options(where: str, given: object, call: Callable, *own: str) -> None:
         raise DamagedFile(f"{where} is {given!r}, no dict; list its options")
     known = {
         name: parameter.default is parameter.empty
-        for name, parameter in inspect.signature(call).parameters.items()
+        for name, parameter in parameters(call).items()
         if name not in own
         and (parameter.kind is parameter.KEYWORD_ONLY or parameter.default is not parameter.empty)
     }
@@ -256,6 +256,15 @@ def check_options(where: str, given: object, call: Callable, *own: str) -> None:
         value = given.get(name, kind(1))
         if not between(value, low, 10**9) or not isinstance(value, kind | int):
             raise DamagedFile(f"{where}: {name} is {value!r}; give a number such as 40 or 0.003")
+
+
+def parameters(call: Callable) -> dict[str, inspect.Parameter]:
+    """Of a call; of a class that hands others on, also those of the class above it."""
+    found = dict(inspect.signature(call).parameters)
+    handed = [name for name, one in found.items() if one.kind is one.VAR_KEYWORD]
+    if isinstance(call, type) and handed:
+        return parameters(call.__mro__[1]) | {name: found[name] for name in found if name not in handed}
+    return found
 
 
 def variants(preset: object, where: str) -> dict:

@@ -1,6 +1,6 @@
 """Glimpse Clouds, the obvious version: a loop over clips' frames, glimpses, workers and pairs of glimpses.
 
-It reads the weights of a `GlimpseClouds`, which it does not call: the reference of its tests and benchmarks.
+It reads the weights of a `Clouds`, which it does not call: the reference of its tests and benchmarks.
 """
 
 import torch
@@ -34,19 +34,23 @@ def distance(metric, one, other):
     return torch.sqrt(((off @ metric) * off).sum(1).clamp_min(0) + 1e-6)
 
 
-def read(model, maps, context):
+def read(model, maps, context, given=None):
+    """With the model's locator, or with given places."""
     B, T = maps.shape[:2]
-    G, workers, cells, locator = model.glimpses, model.workers, model.workers.cells, model.locator
+    G, workers, cells = model.glimpses, model.workers, model.workers.cells
     K, metric = len(workers.classify), model.memory.metric.weight.T @ model.memory.metric.weight
     r = [maps.new_zeros(B, cells.state) for _ in range(K)]
-    z, h = maps.new_zeros(B, model.where[-1].out_features), maps.new_zeros(B, locator.cell.state)
+    z, h = maps.new_zeros(B, model.where[-1].out_features), maps.new_zeros(B, cells.state)
     past, places, assigned, steps = [], [], [], []
     for t in range(T):
         frame, known = [], sum(r)
-        for _ in range(G):
-            h = gru(locator.cell, 0, torch.cat([z, known], 1), h)
-            raw = locator.where(torch.cat([h, context[:, t]], 1))
-            l = torch.cat([torch.tanh(raw[:, :2]), torch.sigmoid(raw[:, 2:])], 1)
+        for g in range(G):
+            if given is None:
+                h = gru(model.locator.cell, 0, torch.cat([z, known], 1), h)
+                raw = model.locator.where(torch.cat([h, context[:, t]], 1))
+                l = torch.cat([torch.tanh(raw[:, :2]), torch.sigmoid(raw[:, 2:])], 1)
+            else:
+                l = given[:, t, g]
             z = cut(maps[:, t], l, model.side)
             z = z.mean((2, 3)) if model.look is None else look(model.look, z)
             frame.append((l, z * model.where(l)))

@@ -1,9 +1,10 @@
+import glimpse_loops
 import pytest
 import torch
 from torch.nn import functional as F
 
 from companion.models.context import FOUND
-from companion.models.placed_glimpses import GRID, NEAR, SIDE, SIZE, TILE, PlacedGlimpses, rule
+from companion.models.placed_glimpses import GRID, NEAR, SIDE, SIZE, TILE, PlacedClouds, PlacedGlimpses, rule
 from companion.skeleton import KINECT_V2
 
 B, T, D, E, C = 3, 4, 5, 6, 7
@@ -38,19 +39,19 @@ def test_rules_place_glimpses_where_they_say():
 def test_windows_stand_still_and_are_as_large_as_said():
     model = PlacedGlimpses(D, E, C, "windows").eval()
     _, context, found = drawn()
-    l = model.where(context, found)
+    l = model.places(context, found)
     torch.testing.assert_close(l[..., :2], torch.tensor(GRID).expand(B, T, -1, -1))
     torch.testing.assert_close(l[..., 2:], torch.tensor(TILE).expand(B, T, len(GRID), 2))
     places = torch.rand(500, 1, 2) * 2 - 1
     assert ((places - l[0, 0, :, :2]).abs() <= l[0, 0, :, 2:]).all(-1).any(-1).all()  # they leave nothing out
-    assert torch.equal(PlacedGlimpses(D, E, C, "random").extent.exp()[0], torch.tensor(SIZE))
+    assert torch.equal(PlacedGlimpses(D, E, C, "random").places.extent.exp()[0], torch.tensor(SIZE))
 
 
 def test_random_places_are_all_over_the_picture():
     torch.manual_seed(0)
     model = PlacedGlimpses(D, E, C, "random").eval()
     _, context, found = drawn()
-    l = torch.stack([model.where(context, found) for _ in range(200)])[..., :2]
+    l = torch.stack([model.places(context, found) for _ in range(200)])[..., :2]
     assert l.abs().max() <= 1 and l.mean().abs() < 0.05 and abs(l.std().item() - 3**-0.5) < 0.02
 
 
@@ -58,19 +59,19 @@ def test_a_learned_locator_begins_at_its_rule_and_moves():
     torch.manual_seed(0)
     fixed, model = PlacedGlimpses(D, E, C), PlacedGlimpses(D, E, C, learned=True)
     maps, context, found = drawn()
-    torch.testing.assert_close(model.eval().where(context, found), fixed.eval().where(context, found))
+    torch.testing.assert_close(model.eval().places(context, found), fixed.eval().places(context, found))
     F.cross_entropy(model(maps, context, found).logits, torch.arange(B)).backward()
-    for value in (model.mix, model.place, model.extent, model.locate[-1].weight):
+    for value in (model.places.mix, model.places.place, model.places.extent, model.places.locate[-1].weight):
         assert value.grad.abs().sum() > 0
     assert {name for name, value in fixed.named_parameters() if not value.requires_grad} == {
-        *("mix", "place", "extent")
+        *("places.mix", "places.place", "places.extent")
     }
 
 
 def test_detached_nothing_moves_the_locator():
     model = PlacedGlimpses(D, E, C, learned=True, crop_gradient=False)
     F.cross_entropy(model(*drawn()).logits, torch.arange(B)).backward()
-    assert model.mix.grad is None and model.look.first.weight.grad.abs().sum() > 0
+    assert model.places.mix.grad is None and model.look.first.weight.grad.abs().sum() > 0
 
 
 def test_reading_by_hand():
@@ -80,7 +81,7 @@ def test_reading_by_hand():
     with torch.no_grad():
         model.when.normal_()
     maps, context, found = drawn()
-    said, l = model(maps, context, found), model.where(context, found)
+    said, l = model(maps, context, found), model.places(context, found)
     line, G = torch.linspace(-1, 1, SIDE), l.shape[2]
     for b in range(B):
         seen = []
@@ -101,12 +102,24 @@ def test_reading_by_hand():
         torch.testing.assert_close(said.logits[b], model.each(seen) + model.together(seen))
 
 
+@pytest.mark.parametrize("learned", [False, True])
+def test_workers_read_placed_glimpses_as_the_loop_does(learned):
+    torch.manual_seed(0)
+    model = PlacedClouds(D, E, C, "joints", learned, workers=2, state=9, side=6, features=5).eval()
+    maps, context, found = drawn()
+    if learned:
+        torch.nn.init.normal_(model.places.locate[-1].weight, std=0.1)
+    want = glimpse_loops.read(model, maps, context, model.places(context, found))
+    for one, other in zip(model(maps, context, found), want, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
 def test_places_are_moved_about_in_training_alone():
     model = PlacedGlimpses(D, E, C)
     _, context, found = drawn()
-    still = model.eval().where(context, found)
+    still = model.eval().places(context, found)
     torch.manual_seed(0)
-    off = torch.stack([model.train().where(context, found) - still for _ in range(50)])
+    off = torch.stack([model.train().places(context, found) - still for _ in range(50)])
     assert abs(off[..., :2].std().item() - NEAR) < 0.003 and off[..., 2:].abs().max() == 0
 
 

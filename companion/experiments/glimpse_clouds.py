@@ -17,7 +17,7 @@ from companion.datasets.video_clips import Clips
 from companion.experiments import context
 from companion.models.context import Behind, FromClips
 from companion.models.glimpse_clouds import GlimpseClouds, attraction, diversity
-from companion.models.placed_glimpses import PlacedGlimpses
+from companion.models.placed_glimpses import PlacedClouds, PlacedGlimpses
 from companion.models.video_baselines import C3D, Global, ResNetLSTM
 from companion.presets import check_options
 from companion.records import Run
@@ -37,6 +37,7 @@ FIT = fit  # what takes the options of the presets' `fit`
 KINDS = {
     "clouds": (GlimpseClouds, ("seen", "context", "classes"), ("frames", "context")),
     "placed": (PlacedGlimpses, ("seen", "context", "classes"), ("frames", "context", "found")),
+    "placed_clouds": (PlacedClouds, ("seen", "context", "classes"), ("frames", "context", "found")),
     "global": (Global, ("seen", "classes"), ("frames",)),
     "c3d": (C3D, ("frames", "size", "classes"), ("frames",)),
     "resnet_lstm": (ResNetLSTM, ("classes", "imagenet"), ("frames",)),
@@ -117,7 +118,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         raise ValueError(f"kind of the model of {run.variant} is {kind!r}; choose one of {', '.join(KINDS)}")
     where = f"companion/experiments/{run.chapter}.yaml, model of {run.variant}"
     make, given, fields = KINDS[kind]
-    check_options(where, options, make.__init__, "self", *given)
+    check_options(where, options, make, *given)
     sides = stage.side if kind in WITHOUT_MAPS else stage.seen
     of_frames = kind in WITHOUT_MAPS or stage.params["before"]["backbone"] == "resnet50"
     weights = params.get("loss", {})

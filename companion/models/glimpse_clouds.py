@@ -29,7 +29,7 @@ metric.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -241,16 +241,15 @@ def distances(a: Float[Tensor, "B G P"], b: Float[Tensor, "B M P"]) -> Float[Ten
     return (squared.clamp_min(0) + 1e-6).sqrt()
 
 
-class GlimpseClouds(nn.Module):
-    """The attention and the workers, on feature maps that a backbone has made.
+class Clouds(nn.Module):
+    """Distributed recognition: what is left of the model when somebody else places the glimpses.
 
     Args:
         seen: D, channels of the map.
-        context: E.
         features: of a small network that sees the crops (`Look`); 0, the paper: the mean of a crop.
         glimpses: G.
         workers: K.
-        state: S, of each worker and of the locator.
+        state: S, of each worker.
         side: samples on a crop's side.
         crop_gradient: False, the release: no gradient passes through the crop to where it is cut.
         shared_worker_state, reversed_decay, batch_metric: see `Workers` and `Memory`.
@@ -262,8 +261,8 @@ class GlimpseClouds(nn.Module):
     def __init__(
         self,
         seen: int,
-        context: int,
         classes: int,
+        *,
         glimpses: int = 3,
         workers: int = 3,
         state: int = 512,
@@ -281,31 +280,33 @@ class GlimpseClouds(nn.Module):
         self.glimpses, self.side, self.crop_gradient = glimpses, side, crop_gradient
         self.look = Look(seen, features) if features else None
         seen = features or seen
-        self.locator = Locator(seen, state, context)
         self.where = nn.Sequential(nn.Linear(4, 256), nn.ReLU(), nn.Linear(256, seen))
         self.memory = Memory(
             glimpses, workers, seen, reversed_decay=reversed_decay, batch_metric=batch_metric
         )
         self.workers = Workers(workers, seen, classes, state, shared_worker_state)
 
-    def forward(self, maps: Float[Tensor, "B T D H W"], context: Float[Tensor, "B T E"]) -> Read:
-        B, T = maps.shape[:2]
-        aim, follow = self.locator.cell.begin(), self.workers.begin()
-        z, h = maps.new_zeros(B, self.where[-1].out_features), maps.new_zeros(1, B, self.locator.cell.state)
-        r = maps.new_zeros(len(self.workers.classify), B, self.workers.cells.state)
-        past, dealt = maps.new_zeros(B, 0, self.memory.size), maps.new_zeros(B, 0, len(r))
+    def seen(self, maps: Float[Tensor, "N D H W"], l: Float[Tensor, "N G 4"]) -> Float[Tensor, "N G D2"]:
+        """z of some glimpses of each map."""
+        at = l if self.crop_gradient else l.detach()
+        if self.look is None:
+            return pooled(maps, at, self.side)
+        return self.look(crop(maps, at, self.side).flatten(0, 1)).unflatten(0, at.shape[:2])
+
+    def recognise(self, T: int, cloud: Callable[[int, Tensor], tuple[Tensor, Tensor]], like: Tensor) -> Read:
+        """Read a clip frame by frame.
+
+        Args:
+            cloud: gives z, B G D, and l, B G 4, of a frame, told its number and what the workers know, B S.
+            like: any tensor of B clips.
+        """
+        B, follow = len(like), self.workers.begin()
+        r = like.new_zeros(len(self.workers.classify), B, self.workers.cells.state)
+        past, dealt = like.new_zeros(B, 0, self.memory.size), like.new_zeros(B, 0, len(r))
         places, states = [], []
         for t in range(T):
-            known, seen, cloud = r.sum(0), [], []
-            for _ in range(self.glimpses):
-                h = aim(torch.cat([z, known], -1)[None], h)
-                l = self.locator(h[0], context[:, t])
-                at = l if self.crop_gradient else l.detach()
-                z = self.seen(maps[:, t], at[:, None])
-                seen.append(z)
-                cloud.append(l)
-            l = torch.stack(cloud, 1)
-            v = torch.stack(seen, 1) * self.where(l)
+            z, l = cloud(t, r.sum(0))
+            v = z * self.where(l)
             keys = self.memory.keys(v)
             p = self.memory(keys, past, dealt)
             past, dealt = torch.cat([past, keys], 1), torch.cat([dealt, p], 1)
@@ -316,11 +317,36 @@ class GlimpseClouds(nn.Module):
         steps = steps.permute(1, 2, 0, 3)
         return Read(steps.mean((1, 2)), steps, torch.stack(places, 1), dealt.unflatten(1, (T, -1)))
 
-    def seen(self, maps: Float[Tensor, "B D H W"], at: Float[Tensor, "B 1 4"]) -> Float[Tensor, "B D2"]:
-        """z of one glimpse of each map."""
-        if self.look is None:
-            return pooled(maps, at, self.side)[:, 0]
-        return self.look(crop(maps, at, self.side)[:, 0])
+
+class GlimpseClouds(Clouds):
+    """The attention and the workers, on feature maps that a backbone has made.
+
+    Args:
+        context: E.
+        state: S, of each worker and of the locator.
+        others: see `Clouds`.
+    """
+
+    def __init__(self, seen: int, context: int, classes: int, state: int = 512, **others: Any) -> None:
+        super().__init__(seen, classes, state=state, **others)
+        self.locator = Locator(self.where[-1].out_features, state, context)
+
+    def forward(self, maps: Float[Tensor, "B T D H W"], context: Float[Tensor, "B T E"]) -> Read:
+        B, T = maps.shape[:2]
+        aim = self.locator.cell.begin()
+        z, h = maps.new_zeros(B, self.where[-1].out_features), maps.new_zeros(1, B, self.locator.cell.state)
+
+        def cloud(t: int, known: Tensor) -> tuple[Tensor, Tensor]:
+            nonlocal z, h
+            seen, places = [], []
+            for _ in range(self.glimpses):
+                h = aim(torch.cat([z, known], -1)[None], h)
+                places.append(self.locator(h[0], context[:, t]))
+                z = self.seen(maps[:, t], places[-1][:, None])[:, 0]
+                seen.append(z)
+            return torch.stack(seen, 1), torch.stack(places, 1)
+
+        return self.recognise(T, cloud, maps)
 
 
 def diversity(glimpses: Float[Tensor, "B T G 4"]) -> Float[Tensor, ""]:
