@@ -47,8 +47,8 @@ def read(model, maps, context, given=None):
         for g in range(G):
             if given is None:
                 h = gru(model.locator.cell, 0, torch.cat([z, known], 1), h)
-                raw = model.locator.where(torch.cat([h, context[:, t]], 1))
-                l = torch.cat([torch.tanh(raw[:, :2]), torch.sigmoid(raw[:, 2:])], 1)
+                told, locator = torch.cat([h, context[:, t]], 1), model.locator
+                l = torch.cat([torch.tanh(locator.place(told)), torch.sigmoid(locator.extent(told))], 1)
             else:
                 l = given[:, t, g]
             z = cut(maps[:, t], l, model.side)

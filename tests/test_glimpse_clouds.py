@@ -96,7 +96,7 @@ def test_the_crop_gives_the_locator_its_gradient():
         for layer in (model.where[0], model.where[2]):
             layer.weight.zero_()
         model(maps, context).logits.square().sum().backward()
-        assert bool(model.locator.where.weight.grad.abs().sum() > 0) is whole
+        assert bool(model.locator.place.weight.grad.abs().sum() > 0) is whole
 
 
 def test_release_a_worker_that_is_not_the_first_has_no_past():

@@ -106,19 +106,22 @@ def drawn(*shape: int) -> nn.Parameter:
 
 
 class Locator(nn.Module):
-    """Where to look next. Its state goes on from each frame's last glimpse to the next frame's first."""
+    """Where to look next. Its state goes on from each frame's last glimpse to the next frame's first.
+
+    W of the paper is two layers, so that extents, which no loss but the class's holds, may learn more slowly.
+    """
 
     def __init__(self, seen: int, state: int, context: int) -> None:
         super().__init__()
         self.cell = Cells(1, seen + state, state)
-        self.where = nn.Linear(state + context, 4)
-        with torch.no_grad():
-            self.where.bias.copy_(torch.tensor([0.0, 0, START, START]))
+        self.place, self.extent = (nn.Linear(state + context, 2) for _ in range(2))
+        nn.init.zeros_(self.place.bias)
+        nn.init.constant_(self.extent.bias, START)
 
     def forward(self, h: Float[Tensor, "B S"], c: Float[Tensor, "B E"]) -> Float[Tensor, "B 4"]:
         """x y s_x s_y, given its state."""
-        place, extent = self.where(torch.cat([h, c], -1)).split(2, -1)
-        return torch.cat([place.tanh(), extent.sigmoid()], -1)
+        told = torch.cat([h, c], -1)
+        return torch.cat([self.place(told).tanh(), self.extent(told).sigmoid()], -1)
 
 
 class Workers(nn.Module):
