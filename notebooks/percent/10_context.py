@@ -156,7 +156,7 @@ numbers.filter(regex="^hand_error_[a-z]+$").T
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=20.0
 lie = numbers.filter(regex="^(covered|centred)_(other_)?[a-z]+$").iloc[-1]
-keys = lie.index.str.extract(r"(covered|centred)_(other_)?([a-z]+)").fillna("own")
+keys = lie.index.str.extract(r"(covered|centred)_(?:(other)_)?([a-z]+)$").fillna("own")
 pd.Series(lie.values, pd.MultiIndex.from_frame(keys, names=["score", "windows", "group"])).unstack("group")
 
 # %% [markdown]
