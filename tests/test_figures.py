@@ -47,6 +47,7 @@ def test_pictures_of_skeletons():
     drawn = [
         figures.skeletons(poses, seen, OPENNI, names, acting, frames, columns=2),
         figures.over_time(torch.rand(3, 8), names, frames),
+        figures.dealt(torch.rand(8, 3, 2).softmax(-1)),
         figures.contact_sheet(
             names,
             list(torch.zeros(3, 9, 16, 3, dtype=torch.uint8)),

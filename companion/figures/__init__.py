@@ -5,7 +5,7 @@ from types import ModuleType
 
 from IPython.display import Markdown
 
-from companion.figures.curves import by_distance, by_glimpses, growth, over_time
+from companion.figures.curves import by_distance, by_glimpses, dealt, growth, over_time
 from companion.figures.images import boxed_images, contact_sheet, density, glyphs, maps, objects
 from companion.figures.poses import front, skeletons
 from companion.figures.results import confusion, dumbbells, forest
@@ -16,6 +16,7 @@ __all__ = [
     "by_glimpses",
     "confusion",
     "contact_sheet",
+    "dealt",
     "density",
     "dumbbells",
     "forest",

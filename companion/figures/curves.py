@@ -5,12 +5,14 @@ from itertools import pairwise
 
 import pandas as pd
 import seaborn as sns
+import torch
 from IPython.display import Image
 from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from companion.figures.drawing import TRUTH, WEIGHT, picture
+from companion.player import WORKERS
 
 KINDS = {"ram": "learned locations", "random": "random locations", "soft": "soft reading"}
 
@@ -103,3 +105,19 @@ def over_time(
         axes.set_title(titles[n], fontsize=9)
     said = "" if acting is None else "; the action is shaded"
     return picture(figure, f"weight over time in {len(weights)} clips{said}: {', '.join(titles)}")
+
+
+def dealt(shares: Float[Tensor, "T G K"]) -> Image:
+    """How glimpses are dealt to workers: a panel a glimpse, over the frames the share of each worker."""
+    T, G, K = shares.shape
+    figure = Figure(figsize=(2.6 * G, 2.4), layout="constrained")
+    for g, axes in enumerate(figure.subplots(1, G, squeeze=False, sharey=True).flat):
+        start = torch.zeros(T)
+        for k in range(K):
+            own = shares[:, g, k]
+            axes.bar(range(1, T + 1), own, 1, start, color=WORKERS[k], label=f"worker {k + 1}")
+            start = start + own
+        axes.set(xlabel="frame", ylabel="" if g else "share", xlim=(0.5, T + 0.5), ylim=(0, 1))
+        axes.set_title(f"glimpse {g + 1}", fontsize=9)
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return picture(figure, f"shares of {K} workers in {G} glimpses of each of {T} frames")

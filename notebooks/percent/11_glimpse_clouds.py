@@ -157,15 +157,14 @@ for run in shown:
     display(AttentionPlayer(**seen, labels=names, subject="thing that decides", title=f"Glimpses of {run.variant}"))
 
 # %% [markdown]
-# How the glimpses of the first of these clips are dealt to the workers over time: one map a worker, a row a glimpse, a column a frame; 1 is all of it.
+# How the glimpses of one clip are dealt to the workers over time.
 
 # %% tags=["nbval-ignore-output", "picture"]
 for run in shown:
     with torch.no_grad():
         read = done[run].experiment.says(done[run].model, done[run].experiment.test().__getitems__([0]))
     if hasattr(read, "workers"):
-        shares = read.workers[0].permute(2, 1, 0)
-        display(figures.maps({f"worker {k + 1}": share for k, share in enumerate(shares)}, columns=3))
+        display(figures.dealt(read.workers[0]))
 
 # %% [markdown]
 # ## Numbers
