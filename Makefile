@@ -1,6 +1,7 @@
-# make book [PROFILE=quick|full|paper] [ROOT=folder of the datasets] [ON=local|slurm|trial] (workflow/README.md)
+# make book [PROFILE=quick|full|paper] [ROOT=folder of the datasets] [ON=local|slurm|trial] [PROCESSES=n] (workflow/README.md)
 PROFILE ?= quick
 ON ?= local
+PROCESSES ?= 1
 BIN := .venv/bin
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1# tensors in large pages: where maps are large, up to 1.5 times faster
 ifdef ROOT
@@ -11,7 +12,7 @@ endif
 .PHONY: book test lab bench tables notebooks
 
 book: .venv/.installed
-	@exec setpriv --pdeathsig KILL $(BIN)/python workflow/book.py $(PROFILE) $(ON)
+	@exec setpriv --pdeathsig KILL $(BIN)/python workflow/book.py $(PROFILE) $(ON) $(PROCESSES)
 
 test: .venv/.installed
 	@$(BIN)/ruff check && $(BIN)/ruff format --check

@@ -342,6 +342,12 @@ def test_a_job_that_waits_for_a_failed_release_says_so(tmp_path, monkeypatch):
     assert outcome.outcome(job, 0) == ("not started", sentence)
 
 
+@pytest.mark.parametrize("processes", ["0", "two", "-1"])
+def test_so_many_processes_are_refused(processes):
+    with pytest.raises(SystemExit, match=f"PROCESSES is '{processes}'; give a whole number from 1"):
+        batch.main("quick", "local", processes)
+
+
 def test_unknown_words_are_refused(house):
     for words, sentence in {
         ("huge",): "unknown PROFILE 'huge'",
@@ -416,6 +422,16 @@ def test_full_runs_what_is_absent_or_does_not_stand(tmp_path, monkeypatch):
     (run,) = done
     run.path().write_text("{")
     assert not job.stands()
+
+
+def test_several_processes_train_what_a_notebook_then_finds(tmp_path, monkeypatch):
+    job = Job("05_hard_attention", "digits", "quick", 0)
+    assert job.train(1) == "" == Job("00_the_lecture", "none", "quick", 0).train(2)
+    own = " --variant fc-16 --protocol centred-28 &&"
+    env = os.environ | {"COMPANION_OUT": str(tmp_path)}
+    subprocess.run(job.train(2).replace(" &&", own) + " true", shell=True, check=True, env=env, cwd=HOUSE)
+    (path,) = (tmp_path / "runs").rglob("*.json")
+    assert records.read(path)["provenance"]["processes"] == 2
 
 
 def test_every_job_of_the_house_has_a_notebook_and_a_preset():

@@ -139,12 +139,14 @@ def report(profile: str, start: float) -> int:
     return status
 
 
-def main(profile: str = "quick", place: str = "local") -> int:
+def main(profile: str = "quick", place: str = "local", processes: str = "1") -> int:
     """Exit status: 0 if everything of the profile stands."""
     if profile not in PROFILES:
         sys.exit(f"unknown PROFILE {profile!r}; choose one of {', '.join(PROFILES)}")
     if place not in PLACES:
         sys.exit(f"unknown ON {place!r}; choose one of {', '.join(PLACES)}")
+    if not (processes.isdecimal() and int(processes)):
+        sys.exit(f"PROCESSES is {processes!r}; give a whole number from 1, of processes that train together.")
     settings = yaml.safe_load((HERE / "profiles" / place / "config.yaml").read_text())
     on_slurm = settings.get("executor") == "slurm"
     if on_slurm and not (shutil.which("sbatch") and find_spec("snakemake_executor_plugin_slurm")):
@@ -162,7 +164,7 @@ def main(profile: str = "quick", place: str = "local") -> int:
         call += ["--forcerun", "notebook"]
     if on_slurm:
         call += ["--slurm-jobname-prefix", name]
-    call += ["--config", f"profile={profile}"]
+    call += ["--config", f"profile={profile}", f"processes={int(processes)}"]
     batch = Batch(call)
     try:
         batch.start()

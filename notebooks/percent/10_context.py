@@ -139,7 +139,8 @@ numbers.filter(regex="^(accuracy|within_[a-z]+)(_true)?$").T
 # The floor of this quick run: glimpses tell the things that are held apart in at least 60 % of the clips, on average over `chest` and `face`.
 
 # %%
-held = numbers[numbers.index.get_level_values("variant") == "forearms"].filter(["within_chest", "within_face"])
+ruled = numbers.index.get_level_values("variant") == "forearms"
+held = numbers[ruled].filter(["within_chest", "within_face"])
 enough = bool((held.mean(axis=1) >= 60).all()) if held.size else "not run"
 print("at least 60 % of what is held:", enough)
 
@@ -162,7 +163,8 @@ pd.Series(lie.values, pd.MultiIndex.from_frame(keys, names=["score", "windows", 
 # %% [markdown]
 # ## Over seeds
 #
-# The profile `full` simulates other performances for each seed: 4,800 clips of 20 people to train on, 1,200 of 20 others to test.
+# The profile `full` simulates other performances for each seed: 4,800 clips of 20 people to train on, 1,200 of 20 others to test. Five
+# seeds are planned; `n` says how many are measured so far, and a row or a claim that lacks some says so.
 
 # %%
 every = tables.measured()
