@@ -73,7 +73,7 @@ def highest(call: partial) -> float:
 
 def show(side: int) -> None:
     """All numbers of one size of the maps."""
-    model = GlimpseClouds(D, E, C, G, K, S)
+    model = GlimpseClouds(D, E, C, S, glimpses=G, workers=K)
     maps, context = torch.randn(B, T, D, side, side).relu(), torch.randn(B, T, E)
     ours, loops = partial(model, maps, context), partial(read, model, maps, context)
     for name, run in {"forward": forward, "forward and backward": both}.items():
