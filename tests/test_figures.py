@@ -1,4 +1,5 @@
 import io
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -7,9 +8,15 @@ import torch
 from PIL import Image
 
 from companion import figures
+from companion.datasets.video_clips import Clips, VideoClips
 from companion.figures import results
 from companion.models import ram
 from companion.skeleton import OPENNI
+
+
+class Said(NamedTuple):
+    logits: torch.Tensor
+    glimpses: torch.Tensor
 
 
 def size(picture):
@@ -219,3 +226,33 @@ def test_a_forest_shows_intervals_verdicts_and_the_line_that_decides(drawn):
         figures.forest(CLAIMS.assign(verdict="maybe"))
     with pytest.raises(ValueError, match="these are none"):
         figures.forest(CLAIMS[:0])
+
+
+def test_a_gradient_moves_a_window_onto_its_goal():
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 45), torch.linspace(-1, 1, 80), indexing="ij")
+    picture = torch.exp(-8 * ((x - 0.2) ** 2 + (y + 0.1) ** 2))[None]
+    goal, start = torch.tensor([0.2, -0.1, 0.3, 0.4]), torch.tensor([0.4, 0.1])
+    path = figures.chase(picture, goal, start, 150)
+    assert torch.equal(path[0], torch.cat([start, goal[2:]])) and path.shape == (150, 4)
+    torch.testing.assert_close(path[-1], goal, atol=0.02, rtol=0)
+    assert figures.corners(path[:1])[0].flatten().tolist() == pytest.approx([0.1, -0.3, 0.7, 0.5])
+
+
+def test_what_a_model_looked_at_is_given_to_the_player():
+    class Data(VideoClips):
+        def __init__(self):
+            self.classes, self.truth = ("a", "b"), None
+
+        def __getitems__(self, rows):
+            boxes = torch.full((len(rows), 2, 1, 4), -1.0)
+            boxes[..., 2:] = 1
+            return Clips(torch.zeros(0), torch.tensor([0, 1]), torch.zeros(0), boxes)
+
+        def film(self, row, height):
+            return torch.zeros(2, 11, 21, 3, dtype=torch.uint8)
+
+    said = Said(torch.eye(2).flip(0), torch.tensor([0.0, 0, 0.5, 1]).expand(2, 2, 1, 4))
+    seen = figures.looked(Data(), [3, 4], said)
+    assert seen["labels"] == ["a, read as b", "b, read as a"]
+    assert seen["clouds"][0, 0].tolist() == [[5, 0, 15, 10]]
+    assert seen["truth"][1, 1].tolist() == [[0, 0, 20, 10]] and "workers" not in seen

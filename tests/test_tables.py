@@ -92,6 +92,23 @@ def test_one_seed_has_no_sd(results):
     assert second.endswith("1.35,,,,,,,,,,")
 
 
+def test_variants_stand_side_by_side_with_what_they_cost(results):
+    run = records.Run("11_glimpse_clouds", "simulated", "full", "cross_subject", "global")
+    for seed, right in enumerate((40.0, 44.0)):
+        cost = {"accuracy": right, "multiply_adds": 178.4}
+        put(results, cost, 0, seed, run=run, seconds=90.0 + 60 * seed)
+    put(results, {"accuracy": 50.0, "multiply_adds": 200.0}, run=of("clouds", run), seconds=None)
+    have = tables.measured(results / "runs").assign(old="")
+    words = ["clouds", "global", "random"], ["within_two", "accuracy"], "cross_subject"
+    table = tables.contrast(have, "11_glimpse_clouds", *words, runs=results / "runs")
+    assert [*table.index] == ["clouds", "global"] and [*table.n] == [1, 2]
+    assert [*table.accuracy] == ["50.0", "42.0 ± 2.8"] and table.within_two.isna().all()
+    assert (
+        [*table.cost] == [200, 178] and table.minutes["global"] == 2 and math.isnan(table.minutes["clouds"])
+    )
+    assert tables.contrast(have.assign(old="of another code"), "11_glimpse_clouds", *words).empty
+
+
 def test_devices_and_commits_are_joined(results):
     put(results, {"error": 1.0}, seed=0, device="NVIDIA H200", commit="b" * 40, dirty=True)
     put(results, {"error": 1.0}, seed=1, commit="a" * 40)

@@ -5,6 +5,7 @@ from types import ModuleType
 
 from IPython.display import Markdown
 
+from companion.figures.clouds import chase, corners, looked
 from companion.figures.curves import by_distance, by_glimpses, dealt, growth, over_time
 from companion.figures.images import boxed_images, contact_sheet, density, glyphs, maps, objects
 from companion.figures.poses import front, skeletons
@@ -15,7 +16,9 @@ __all__ = [
     "by_distance",
     "by_glimpses",
     "confusion",
+    "chase",
     "contact_sheet",
+    "corners",
     "dealt",
     "density",
     "dumbbells",
@@ -23,6 +26,7 @@ __all__ = [
     "front",
     "glyphs",
     "growth",
+    "looked",
     "maps",
     "objects",
     "over_time",

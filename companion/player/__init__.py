@@ -161,7 +161,8 @@ class AttentionPlayer:
         """A PNG of `figure`."""
         drawn, small = io.BytesIO(), io.BytesIO()
         self.figure().savefig(drawn, dpi=100)
-        Image.open(drawn).convert("RGB").quantize(64).save(small, "PNG", optimize=True)
+        colours = 256 if self.images.shape[-1] == 3 else 64
+        Image.open(drawn).convert("RGB").quantize(colours).save(small, "PNG", optimize=True)
         return small.getvalue()
 
     def figure(self) -> Figure:

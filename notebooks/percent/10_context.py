@@ -33,7 +33,6 @@ import torch
 from IPython.display import display
 
 from companion import experiments, figures, tables
-from companion.datasets.video_clips import in_pixels
 from companion.experiments import context as chapter
 from companion.models import context, placed_glimpses
 from companion.player import AttentionPlayer
@@ -114,15 +113,9 @@ if shown:
     test = done[shown].experiment.test()
     members = chapter.groups(test)["context"].nonzero().flatten().tolist()
     rows = [int((test.label == k).nonzero().flatten()[n]) for n, k in enumerate(members)]
-    batch = test.__getitems__(rows)
-    read = chapter.placed(done[shown].model, batch)
-    films = torch.stack([test.film(n, 360) for n in rows])
-    at, extent = read.glimpses.detach().split(2, -1)
-    windows, boxes = torch.stack([at - extent, at + extent], -2), batch.boxes.unflatten(-1, (2, 2))
-    clouds, truth = (in_pixels(corners, *films.shape[2:4]).flatten(-2) for corners in (windows, boxes))
-    pairs = zip(members, read.logits.argmax(1), strict=True)
-    names = [f"{test.classes[true]}, read as {test.classes[k]}" for true, k in pairs]
-    seen = {"images": films, "truth": truth, "clouds": clouds, "labels": names}
+    with torch.no_grad():
+        read = chapter.placed(done[shown].model, test.__getitems__(rows))
+    seen = figures.looked(test, rows, read, 360)
     display(AttentionPlayer(**seen, subject="thing that decides", title="Glimpses by a rule"))
 
 # %% [markdown]

@@ -35,7 +35,6 @@ from IPython.display import display
 from companion import experiments, figures, tables
 from companion.datasets.video_clips import in_pixels
 from companion.models import glimpse_clouds, placed_glimpses
-from companion.ops.spatial_transformer import crop
 from companion.player import AttentionPlayer
 
 pd.set_option("display.max_colwidth", 200)
@@ -103,33 +102,23 @@ experiments.losses(done)
 # ## A crop with a gradient
 #
 # What moves a glimpse? A sample between two places of the map is their weighted mean, and the weights change with the place: so the loss has a slope in $x, y, s_x, s_y$.
-# Below, a window begins 14 pixels beside what decides and shall show what a window at the right place shows. Sixty steps of gradient descent move it there. The
+# Below, a window begins 12 pixels beside and 6 below what decides, and shall show what a window at the right place shows, on a blurred picture. Eighty steps of gradient descent move it there. The
 # authors' released code takes the place out of the graph (`crop_gradient=False`): it would stay.
 
 # %% tags=["nbval-ignore-output", "picture"]
 shown = [run for run, one in done.items() if one.model is not None]
-if shown and done[shown[0]].experiment.test().truth is not None:
-    test = done[shown[0]].experiment.test()
-    face = [n for n, clip in enumerate(test.truth) if clip["group"] == "face"]
-    batch = test.__getitems__(face)
-    seen, frame = (~batch.boxes[:, :, 0, 0].isnan()).nonzero()[-1].tolist()
-    picture = torch.from_numpy(test.film(face[seen], 90).numpy())[frame].permute(2, 0, 1).float() / 255
-    box = batch.boxes[seen, frame, 0]
-    goal = torch.cat([(box[:2] + box[2:]) / 2, torch.tensor([0.2, 0.35])])
-    wanted = crop(picture[None], goal[None, None], 24)
-    place = (goal + torch.tensor([14 / 80, 0, 0, 0])).requires_grad_()
-    optimizer, path = torch.optim.Adam([place], 0.01), []
-    for _ in range(60):
-        loss = (crop(picture[None], place[None, None], 24) - wanted).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        path.append(place.detach().clone())
-    steps = torch.stack([path[n] for n in (0, 8, 20, 59)])
-    at, extent = steps.split(2, -1)
-    windows = in_pixels(torch.stack([at - extent, at + extent], 1), 90, 160).flatten(1)[:, None]
-    titles = [f"step {n}" for n in (1, 9, 21, 60)]
-    display(figures.objects([(255 * picture).byte()] * 4, titles, found=windows))
+test = done[shown[0]].experiment.test() if shown else None
+if test and test.truth:
+    held = next(n for n, clip in enumerate(test.truth) if clip["group"] == "face")
+    boxes = test[held].boxes[:, 0]
+    t = int((~boxes[:, 0].isnan()).nonzero()[-1])
+    picture = test.film(held, 90)[t].permute(2, 0, 1)
+    soft = torch.nn.functional.avg_pool2d(picture / 255, 9, 1, 4)
+    goal = torch.cat([(boxes[t, :2] + boxes[t, 2:]) / 2, torch.tensor([0.25, 0.45])])
+    path = figures.chase(soft, goal, goal[:2] + torch.tensor([12 / 80, 6 / 45]), 80)[[0, 10, 25, 79]]
+    windows = in_pixels(figures.corners(path), 90, 160).flatten(-2)[:, None]
+    titles = [f"step {n}" for n in (1, 11, 26, 80)]
+    display(figures.objects([picture] * 4, titles, found=windows))
 
 # %% [markdown]
 # ## Where it looks
@@ -137,39 +126,25 @@ if shown and done[shown[0]].experiment.test().truth is not None:
 # Glimpses of the model, in the colour of the worker that most of each is dealt to, where there are workers; the dashed boxes mark what decides.
 
 # %% tags=["nbval-ignore-output", "picture"]
+read = None
 for run, groups in zip(shown, (["chest", "face", "context", "two"], ["face", "context"]), strict=False):
-    test = done[run].experiment.test()
+    test, say = done[run].experiment.test(), done[run].experiment.says
     rows = [0, 1]
     if test.truth:
         rows = [next(n for n, clip in enumerate(test.truth) if clip["group"] == group) for group in groups]
-    batch = test.__getitems__(rows)
     with torch.no_grad():
-        read = done[run].experiment.says(done[run].model, batch)
-    if getattr(read, "glimpses", None) is None:
-        continue
-    films = torch.stack([test.film(n, 270 if test.truth else None) for n in rows])
-    size, (at, extent) = films.shape[2:4], read.glimpses.split(2, -1)
-    windows = torch.stack([at - extent, at + extent], -2)
-    seen = {"images": films, "clouds": in_pixels(windows, *size).flatten(-2)}
-    if batch.boxes is not None:
-        seen["truth"] = in_pixels(batch.boxes.unflatten(-1, (2, 2)), *size).flatten(-2)
-    if hasattr(read, "workers"):
-        seen["workers"] = read.workers
-    pairs = zip(batch.label, read.logits.argmax(1), strict=True)
-    names = [f"{test.classes[true]}, read as {test.classes[k]}" for true, k in pairs]
-    title = f"Glimpses of {run.variant}"
-    display(AttentionPlayer(**seen, labels=names, subject="thing that decides", title=title))
+        read = say(done[run].model, test.__getitems__(rows))
+    if getattr(read, "glimpses", None) is not None:
+        seen = figures.looked(test, rows, read)
+        title = f"Glimpses of {run.variant}"
+        display(AttentionPlayer(**seen, subject="thing that decides", title=title))
 
 # %% [markdown]
-# How the glimpses of one clip are dealt to the workers over time.
+# How the glimpses of the last player's first clip are dealt to the workers over time.
 
 # %% tags=["nbval-ignore-output", "picture"]
-for run in shown:
-    with torch.no_grad():
-        clip = done[run].experiment.test().__getitems__([0])
-        read = done[run].experiment.says(done[run].model, clip)
-    if hasattr(read, "workers"):
-        display(figures.dealt(read.workers[0]))
+if hasattr(read, "workers"):
+    display(figures.dealt(read.workers[0]))
 
 # %% [markdown]
 # ## Numbers
@@ -221,31 +196,11 @@ lie.pivot_table(index=["variant", "score", "windows"], columns="group", values="
 
 # %%
 measured = tables.measured()
-kept = measured[(measured.notebook == name) & (measured.profile == "full") & (measured.old == "")]
-timed = tables.frame(name, "full")
 columns = ["within_chest", "within_face", "within_context", "within_two", "accuracy"]
-
-
-def shown_of(variants: list[str], protocol: str = "cross_subject") -> pd.DataFrame:
-    """Means and sd of these variants, with their cost."""
-    rows = kept[(kept.protocol == protocol) & kept.variant.isin(variants)]
-    spread = rows["sd"].map(" ± {:.1f}".format).where(rows["sd"].notna(), "")
-    rows = rows.assign(both=rows["mean"].map("{:.1f}".format) + spread)
-    table = rows.pivot_table(index=["variant", "n"], columns="metric", values="both", aggfunc="first")
-    table = table.reindex(columns=columns).reset_index("n")
-    if len(rows):
-        own = timed[timed.protocol == protocol].groupby("variant")[["multiply_adds", "seconds"]].mean()
-        costs = {"cost": own.multiply_adds.round(), "minutes": (own.seconds / 60).round(1)}
-        table = table.join(pd.DataFrame(costs))
-    return table.reindex([variant for variant in variants if variant in table.index])
-
-
-shown_of(
-    ["global", "clouds", "clouds-equal-cost", "no-diversity", "no-attraction", "random", "windows"]
-    + ["joints", "joints-learned", "forearms-learned", "forearms-workers", "one-worker"]
-    + ["c3d", "resnet-lstm"]
-    + ["small-global", "small-clouds", "small-forearms-learned"]
-)
+variants = ["global", "clouds", "clouds-equal-cost", "no-diversity", "no-attraction", "random", "windows"]
+variants += ["joints", "joints-learned", "forearms-learned", "forearms-workers", "one-worker"]
+variants += ["c3d", "resnet-lstm", "small-global", "small-clouds", "small-forearms-learned"]
+tables.contrast(measured, name, variants, columns, "cross_subject")
 
 # %% [markdown]
 # ## Paper against release
@@ -255,7 +210,8 @@ shown_of(
 # (`reversed-decay`), and a metric that is the inverse covariance of the first batch (`batch-metric`). `docs/ledger.md` has what else differs.
 
 # %%
-shown_of(["clouds", "crop-detached", "forearms-workers", "shared-state", "reversed-decay", "batch-metric"])
+variants = ["clouds", "crop-detached", "forearms-workers", "shared-state", "reversed-decay", "batch-metric"]
+tables.contrast(measured, name, variants, columns, "cross_subject")
 
 # %% [markdown]
 # The metric of the release stands on 96 glimpses (32 clips, three glimpses) of 2048 channels behind a ReLU, so its covariance has no inverse. On glimpses of 64 channels, as here, it may have one.
@@ -277,7 +233,8 @@ except ValueError as error:
 # %%
 models, sizes = ("global", "clouds", "forearms-learned"), ("", "-600", "-480", "-240", "-180")
 every = [f"{model}{size}" for size in sizes for model in models]
-pd.concat({protocol: shown_of(every, protocol) for protocol in ("cross_subject", "cross_view")})
+protocols = ("cross_subject", "cross_view")
+pd.concat({side: tables.contrast(measured, name, every, columns, side) for side in protocols})
 
 # %% [markdown]
 # ## What the paper reports
@@ -305,7 +262,7 @@ tables.printed_claims(claims[claims.notebook == name])
 # %% [markdown]
 # ## Exercises
 #
-# 1. In *A crop with a gradient* let the window begin 30 pixels beside in place of 14. Does it arrive? Why does a glimpse only learn from what it already touches?
+# 1. In *A crop with a gradient* let the window begin 60 pixels beside in place of 12. Does it arrive? Why does a glimpse only learn from what it already touches?
 # 2. Set `variant = "windows"` and run again. With eight windows nothing of the picture is left out. Why may it still be worse than glimpses that follow people?
 # 3. Read `Memory` above. What happens to the shares $p$ if $\tau$ is 0.5 and $K$ is 3? (Follow a glimpse whose past was dealt 0.6, 0.2, 0.2.)
 #
