@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from companion import training
-from companion.models import hand_attention, ram, sta_lstm
+from companion.models import glimpse_clouds, hand_attention, placed_glimpses, ram, sta_lstm
 from companion.ops.crop import Retina, cut
 from companion.skeleton import KINECT_V2
 
@@ -109,16 +109,21 @@ def models():
     crops = torch.randint(0, 255, (4, 6, 4, 3, 24, 24), dtype=torch.uint8)
     pose, resting = (hand_attention.pose_stream("tour", KINECT_V2, 2, 5, 6) for _ in range(2))
     seen = torch.randn(4, 6, 4, 64)
+    maps, context, found = torch.randn(4, 6, 10, 23, 40), torch.randn(4, 6, 7), torch.rand(4, 6, 2, 8, 2)
+    sizes = {"state": 8, "side": 8, "features": 6}
     return {
         "RAM": (ram.RAM(4, 8), (torch.rand(4, 28, 28),)),
         "STA-LSTM": (sta_lstm.STALSTM(25, 2, 5), (poses,)),
         "pose": (pose, (poses, crops)),
         "crops": (hand_attention.Crops(24, 5), (poses, crops)),
         "hands": (hand_attention.streams("hands", resting, 4, 6, 5), (poses, seen)),
+        "clouds": (glimpse_clouds.GlimpseClouds(10, 7, 5, **sizes), (maps, context)),
+        "placed": (placed_glimpses.PlacedGlimpses(10, 7, 5, learned=True), (maps, context, found)),
+        "workers": (placed_glimpses.PlacedClouds(10, 7, 5, **sizes), (maps, context, found)),
     }
 
 
-@pytest.mark.parametrize("name", ["RAM", "STA-LSTM", "pose", "crops", "hands"])
+@pytest.mark.parametrize("name", ["RAM", "STA-LSTM", "pose", "crops", "hands", "clouds", "placed", "workers"])
 def test_forward_and_backward_run_and_repeat(name):
     training.seed_everything(0)
     model, batch = models()[name]
