@@ -36,7 +36,7 @@ from companion import claims, experiments, media, presets, records, tables, trai
 from companion.datasets import hands, skeletons, video_clips
 from companion.experiments.releases import asked
 from companion.formats import mnist, msr_daily, ntu, nucla, nucla_rgb, sbu
-from companion.models import backbones, dpm, hand_attention
+from companion.models import backbones, dpm, hand_attention, video_baselines
 from companion.simulator import release
 
 SECONDS, BYTES = 10, 1 << 30
@@ -316,6 +316,7 @@ def models(folder: Path) -> Iterator[tuple[str, Case]]:
     path = folder / "resnet.pth"
     torch.save(tiny().state_dict(), path)
     yield "resnet", case(path, backbones.read_weights)
+    yield "resnet, lstm", case(path, lambda path: video_baselines.ResNetLSTM(3, path, 18, 8))
 
 
 def results(folder: Path) -> Iterator[tuple[str, Case]]:

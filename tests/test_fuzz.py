@@ -28,6 +28,7 @@ CASES = {  # each module that finds damage in a file -> cases that it is in
     "models/backbones.py": "resnet",
     "models/dpm.py": "part model",
     "models/hand_attention.py": "inception",
+    "models/video_baselines.py": "resnet, lstm",
     "presets.py": "presets, hard_attention",
     "records.py": "record",
     "training.py": "checkpoint",
