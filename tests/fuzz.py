@@ -31,6 +31,7 @@ import yaml
 from PIL import Image
 from test_voc_release5 import release as part_model
 from torch import nn
+from torchvision.models import resnet18
 
 from companion import claims, experiments, media, presets, records, tables, training
 from companion.datasets import hands, skeletons, video_clips
@@ -316,6 +317,8 @@ def models(folder: Path) -> Iterator[tuple[str, Case]]:
     path = folder / "resnet.pth"
     torch.save(tiny().state_dict(), path)
     yield "resnet", case(path, backbones.read_weights)
+    path = folder / "resnet18.pth"
+    torch.save(resnet18().state_dict(), path)
     yield "resnet, lstm", case(path, lambda path: video_baselines.ResNetLSTM(3, path, 18, 8))
 
 
