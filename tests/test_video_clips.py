@@ -190,3 +190,12 @@ def test_pictures_of_nucla_come_by_the_same_door(tmp_path, videos):
 def test_an_unknown_protocol_is_named(tmp_path):
     with pytest.raises(ValueError, match="cross_subject"):
         VideoClips("nucla", "test", "cross_subject", root=tmp_path)
+
+
+@pytest.mark.parametrize("protocol", ["cross_subject", "cross_view"])
+def test_fit_and_validation_share_nobody_and_are_all_of_train(protocol):
+    place = release.stored(Release(groups=("chest",), subjects=4, cameras=2, frames=12, height=90))
+    sides = {s: VideoClips("simulated", s, protocol, root=place) for s in ("train", "fit", "validation")}
+    fit, held = ({named(name)[2] for name in sides[side].names} for side in ("fit", "validation"))
+    assert fit and held and not fit & held
+    assert sorted(sides["train"].names) == sorted([*sides["fit"].names, *sides["validation"].names])

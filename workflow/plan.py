@@ -63,12 +63,12 @@ class Job:
     def train(self, processes: int) -> str:
         """The words that train all its runs first, on several processes; the notebook finds their records."""
         if processes == 1 or not self.plan():
-            return ""
+            return ":"
         python = shlex.quote(sys.executable)
         where = 'import torch; print("" if torch.cuda.is_available() else "env ACCELERATE_USE_CPU=1")'
         launch = f"-m torch.distributed.run --standalone --nproc_per_node {processes} -m companion train"
         words = f"{self.chapter} --source {self.source} --profile {self.profile} --seed {self.seed}"
-        return f"$({python} -c {shlex.quote(where)}) {python} {launch} {words} &&"
+        return f"$({python} -c {shlex.quote(where)}) {python} {launch} {words}"
 
     def inputs(self) -> list[str]:
         """What makes a quick run stale; `full` and `paper` look at their records alone."""

@@ -35,10 +35,8 @@ from companion.formats import ntu, nucla_rgb
 from companion.simulator.release import redrawn
 
 TRAINING = ("train", "fit")
-PART = (
-    8,
-    200,
-)  # frames that a network sees at once, on a CPU, whose memory larger maps would not stay in, or GPU
+# Frames that a network sees at once on a CPU, where larger maps are slow to come by memory for, and on a GPU.
+PART = 8, 200
 
 
 class Clips(NamedTuple):
