@@ -1,0 +1,179 @@
+"""Pictures and where people looked at them: OSIE, Saliency in Crowd, anybody's table, or simulated observers.
+
+    five_folds      the pictures of one fold are tested, the others train
+    observers       the same, and observers with an even number train, those with an odd one are tested: so
+                    neither picture nor observer is known
+
+Letters: N pictures, H W their size, B pictures of a batch, h w cells that a density is made of, F fixations.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from companion.datasets.pictures import Pictures
+from companion.datasets.still_lifes import SIZE, still_lifes
+from companion.files import fingerprint
+from companion.formats.fixations import GazeFormat, Recording
+
+RECORDED = ("osie", "crowd_gaze", "eye_tracking")
+SOURCES = ("still_lifes", *RECORDED)
+PROTOCOLS = ("five_folds", "observers")
+FOLDS = 5
+
+
+class Looked(NamedTuple):
+    """A batch."""
+
+    maps: dict[str, Float[Tensor, "B D h2 w2"]]  # of a network's layers; or "pictures", B 3 H W
+    counts: Float[Tensor, "B h w"]  # fixations in each cell
+    index: Int[Tensor, " B"]  # of the pictures in the data set
+
+
+def form(source: str) -> GazeFormat:
+    """The format of a recorded source.
+
+    Raises:
+        ValueError: an unknown one.
+    """
+    if source not in RECORDED:
+        raise ValueError(f"unknown source {source!r}; choose one of {', '.join(SOURCES)}")
+    return import_module(f"companion.formats.{source}").FORMAT
+
+
+def data_fingerprint(source: str, root: str | Path | None = None) -> str:
+    """Of a recorded source's data, without reading the pictures, of which names and sizes count."""
+    paths, beside = form(source).files(root)
+    about = [f"{path.name} {path.stat().st_size}".encode() for path in paths]
+    return fingerprint([*about, *(path.read_bytes() for path in beside)])
+
+
+@cache
+def recorded(source: str, root: str | Path | None) -> Recording:
+    """All of a recorded source."""
+    return form(source).parse(*form(source).files(root))
+
+
+def folds(count: int) -> list[np.ndarray]:
+    """Pictures dealt to five folds at random, always alike."""
+    order = np.random.default_rng(0).permutation(count)
+    return [np.sort(order[n::FOLDS]) for n in range(FOLDS)]
+
+
+class Fixations(Dataset):
+    """One side of a protocol.
+
+    Args:
+        source: one of `SOURCES`.
+        split: train or test; or validation, a fifth of the training pictures, and fit, the others.
+        protocol, fold: see the module.
+        seed: of simulated observers and their pictures.
+        root: the folder that contains the dataset's folder; default $COMPANION_DATA.
+        cells: h and w.
+        size: H and W that pictures are scaled to, for a network.
+        count: of simulated pictures on each side.
+
+    Raises:
+        ValueError: an unknown name, or too few pictures.
+        FileNotFoundError, DamagedFile: see the formats.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        split: str,
+        protocol: str = "five_folds",
+        fold: int = 0,
+        seed: int = 0,
+        root: str | Path | None = None,
+        *,
+        cells: tuple[int, int] = (60, 80),
+        size: tuple[int, int] = (480, 640),
+        count: int = 300,
+    ) -> None:
+        if split not in ("train", "fit", "validation", "test") or protocol not in PROTOCOLS:
+            raise ValueError(
+                f"split is {split!r}, protocol {protocol!r}; choose train, fit, validation or test,"
+                f" and {' or '.join(PROTOCOLS)}"
+            )
+        self.cells = tuple(cells)
+        if source == "still_lifes":
+            scenes = still_lifes("train" if split == "fit" else split, count, seed)
+            rows, self.outside, self.names = scenes.fixations, 0, [str(n) for n in range(count)]
+            self.size = np.tile(SIZE, (count, 1))
+            picture, self.observer, self.order = rows[:, :3].astype(int).T
+            self.place, self.duration, self.boxes = rows[:, 3:5], rows[:, 5], scenes.boxes
+            self.pictures, chosen = Pictures(drawn=scenes.pictures), np.arange(count)
+        else:
+            data = recorded(source, root)
+            if len(data.paths) < 2 * FOLDS:
+                raise ValueError(f"{source} has {len(data.paths)} pictures; five folds need {2 * FOLDS}")
+            dealt, N = folds(len(data.paths)), len(data.paths)
+            chosen = dealt[fold] if split == "test" else np.setdiff1d(np.arange(N), dealt[fold])
+            if split in ("fit", "validation"):
+                held = dealt[(fold + 1) % FOLDS]
+                chosen = held if split == "validation" else np.setdiff1d(chosen, held)
+            mine = np.isin(data.picture, chosen)
+            if protocol == "observers":
+                mine &= data.observer % 2 == (split in ("test", "validation"))
+            self.pictures, self.outside = Pictures(data.paths, tuple(size)), data.outside
+            picture = np.searchsorted(chosen, data.picture[mine])
+            self.names, self.size = [data.paths[n].name for n in chosen], data.size[chosen]
+            self.observer, self.order, self.place, self.duration = (
+                field[mine] for field in (data.observer, data.order, data.place, data.duration)
+            )
+        self.picture, self.chosen = picture, torch.from_numpy(chosen)
+        self.units = self.names
+        self.first = np.searchsorted(picture, np.arange(len(chosen) + 1))
+        words = [self.pictures.key, str(self.cells), *self.names]
+        parts = [self.place.tobytes(), picture.tobytes(), self.observer.tobytes()]
+        self.fingerprint = fingerprint([*(word.encode() for word in words), *parts])
+        cell = self.cell(np.arange(len(picture)))
+        flat = torch.from_numpy((picture * self.cells[0] + cell[:, 1]) * self.cells[1] + cell[:, 0])
+        counts = torch.bincount(flat, minlength=len(chosen) * self.cells[0] * self.cells[1])
+        self.counts = counts.view(len(chosen), *self.cells).float()
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def cell(self, rows: np.ndarray) -> Int[np.ndarray, "F 2"]:
+        """The cell x y that each of these fixations falls into."""
+        cells = np.array(self.cells[::-1])
+        share = (self.place[rows] + 0.5) / self.size[self.picture[rows], ::-1]
+        return (share * cells).astype(int).clip(0, cells - 1)
+
+    def pixels(self, index: int) -> Int[Tensor, "F 2"]:
+        """Where people looked at one picture, x y in whole pixels of it."""
+        place = self.place[self.first[index] : self.first[index + 1]].round().astype(int)
+        return torch.from_numpy(place.clip(0, self.size[index, ::-1] - 1))
+
+    def elsewhere(self, index: int) -> Int[Tensor, "F 2"]:
+        """Where people looked at the other pictures, scaled to this one's size."""
+        other = np.flatnonzero(self.picture != index)
+        share = (self.place[other] + 0.5) / self.size[self.picture[other], ::-1]
+        extent = self.size[index, ::-1]
+        return torch.from_numpy((share * extent).astype(int).clip(0, extent - 1))
+
+    def scanpaths(self, index: int) -> list[Float[np.ndarray, "n 3"]]:
+        """Of each observer of one picture: x, y and milliseconds of the fixations in their order."""
+        rows = slice(self.first[index], self.first[index + 1])
+        found, who = np.column_stack([self.place[rows], self.duration[rows]]), self.observer[rows]
+        return [found[who == observer] for observer in np.unique(who)]
+
+    def __getitems__(self, indices: Sequence[int]) -> Looked:
+        i = torch.as_tensor(indices)
+        at = self.chosen[i]
+        maps = {name: maps[at] for name, maps in self.pictures.maps.items()}
+        return Looked(maps or {"pictures": self.pictures.shown[at]}, self.counts[i], i)
+
+    def __getitem__(self, index: int) -> Looked:
+        one = self.__getitems__([index])
+        return Looked({name: maps[0] for name, maps in one.maps.items()}, one.counts[0], one.index[0])

@@ -1,0 +1,166 @@
+"""Where people look, as a density that is learned: a readout of ImageNet features, and what it is held against.
+
+A readout is DeepGaze's form (Kümmerer, Wallis, Bethge, 2016): convolutions of 1 x 1 on the maps of a
+network at rest, a learned blur, a centre prior, and a softmax over the places of the picture. So it is a
+density, and is trained by the likelihood of fixations:
+
+    log p(x) = log softmax( blur(f(maps))(x) + a log q(x) ),    q = where people look at other pictures
+
+Letters: B pictures, D channels of a layer's maps, h w cells of a density, N pictures of training, M observers.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from companion.ops.blur import blur
+
+WIDTHS = (0.6, 0.9, 1.3, 2.0, 3.0, 4.5, 7.0)  # cells: what blurs of counts are chosen from
+UNIFORM = (0.001, 0.01, 0.03, 0.1, 0.3)  # shares of a density without any knowledge
+
+
+class Gaze(NamedTuple):
+    """What a model says of pictures."""
+
+    map: Float[Tensor, "B h w"]  # the higher, the more it expects people to look there
+    log_density: Float[Tensor, "B h w"] | None = None  # of cells, where the model is a density
+
+
+def log_density(values: Float[Tensor, "B h w"]) -> Float[Tensor, "B h w"]:
+    """Log softmax over all cells."""
+    return values.flatten(1).log_softmax(1).view_as(values)
+
+
+def as_gaze(values: Float[Tensor, "B h w"]) -> Gaze:
+    """Of values whose softmax is the density."""
+    density = log_density(values)
+    return Gaze(density, density)
+
+
+def mixed(counts: Float[Tensor, "*B h w"], sigma: float, uniform: float) -> Float[Tensor, "*B h w"]:
+    """Counts, blurred, as a density with a share that knows nothing."""
+    spread = blur(counts, sigma)
+    spread = spread / spread.sum((-2, -1), keepdim=True).clamp_min(1e-9)
+    return (1 - uniform) * spread + uniform / (counts.shape[-2] * counts.shape[-1])
+
+
+def chosen(counts: Float[Tensor, "N h w"]) -> tuple[float, float]:
+    """The blur and the uniform share under which each picture is likeliest from the others."""
+
+    def likelihood(sigma: float, uniform: float) -> float:
+        others = (counts.sum(0) - counts).clamp_min(0)
+        return (counts * mixed(others, sigma, uniform).log()).sum().item()
+
+    return max(((s, u) for s in WIDTHS for u in UNIFORM), key=lambda pair: likelihood(*pair))
+
+
+def centre_bias(counts: Float[Tensor, "N h w"]) -> Float[Tensor, "h w"]:
+    """Log density of where people look, whatever the picture: pictures of training, blurred as suits the others."""
+    return mixed(counts.sum(0), *chosen(counts)).log()
+
+
+def gaussian(cells: tuple[int, int], share: float = 0.25) -> Float[Tensor, "h w"]:
+    """Log density of a Gaussian in the middle, as wide as a share of height and width."""
+    y, x = (torch.arange(side) - (side - 1) / 2 for side in cells)
+    values = -((y[:, None] / (share * cells[0])) ** 2 + (x / (share * cells[1])) ** 2) / 2
+    return log_density(values[None])[0]
+
+
+class Always(nn.Module):
+    """The same density for each picture."""
+
+    def __init__(self, density: Float[Tensor, "h w"]) -> None:
+        super().__init__()
+        self.register_buffer("density", density)
+
+    def forward(self, maps: dict[str, Float[Tensor, "B ..."]]) -> Gaze:
+        count = len(next(iter(maps.values())))
+        values = self.density.expand(count, *self.density.shape)
+        return Gaze(values, values)
+
+
+class Trunk(nn.Module):
+    """A network of its own, which begins from nothing: maps at an eighth of the size."""
+
+    channels = {"own": 96, "coarse": 96}
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers, inputs = [], 3
+        for width, stride in ((24, 2), (32, 2), (48, 1), (64, 2), (96, 1), (96, 1)):
+            layers += [nn.Conv2d(inputs, width, 3, stride, 1), nn.GroupNorm(8, width), nn.ReLU()]
+            inputs = width
+        self.layers = nn.Sequential(*layers)
+        deeper = []
+        for _ in range(2):
+            deeper += [nn.Conv2d(inputs, inputs, 3, 2, 1), nn.GroupNorm(8, inputs), nn.ReLU()]
+        self.deeper = nn.Sequential(*deeper)
+
+    def forward(self, pictures: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B D h w"]]:
+        fine = self.layers(pictures.float() / 127.5 - 1)
+        return {"own": fine, "coarse": self.deeper(fine)}
+
+
+class Readout(nn.Module):
+    """A density from the maps of some layers.
+
+    Args:
+        channels: D of each layer that is read.
+        prior: log density of where people look at other pictures; h w is its size.
+        widths: of the two hidden layers.
+        dropout: share of the channels that are dropped in training.
+        trunk: makes the maps from pictures, and is trained with the readout; default: they are given.
+    """
+
+    def __init__(
+        self,
+        channels: dict[str, int],
+        prior: Float[Tensor, "h w"],
+        *,
+        widths: Sequence[int] = (32, 16),
+        dropout: float = 0.2,
+        trunk: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.trunk, self.dropout = trunk, dropout
+        names = {name: name.replace(" ", "_") for name in channels}
+        self.names = names
+        self.norm = nn.ModuleDict({names[name]: nn.GroupNorm(1, D) for name, D in channels.items()})
+        self.first = nn.ModuleDict({names[n]: nn.Conv2d(D, widths[0], 1) for n, D in channels.items()})
+        self.second, self.last = nn.Conv2d(widths[0], widths[1], 1), nn.Conv2d(widths[1], 1, 1)
+        self.log_sigma = nn.Parameter(torch.zeros(()))  # of the blur, in cells
+        self.centre = nn.Parameter(torch.ones(()))  # a
+        self.register_buffer("prior", prior)
+
+    def forward(self, maps: dict[str, Float[Tensor, "B D h2 w2"]]) -> Gaze:
+        if self.trunk:
+            maps = self.trunk(maps["pictures"])
+        hidden = 0
+        for name, key in self.names.items():
+            seen = F.dropout2d(self.norm[key](maps[name].float()), self.dropout, self.training)
+            # a convolution of 1 x 1 and an enlargement may change places: the cheaper one first
+            hidden = hidden + F.interpolate(self.first[key](seen), self.prior.shape, mode="bilinear")
+        value = self.last(F.softplus(self.second(F.softplus(hidden))))[:, 0]
+        return as_gaze(blur(value, self.log_sigma.exp()) + self.centre * self.prior)
+
+
+def objective(model: nn.Module, batch: tuple) -> Float[Tensor, ""]:
+    """Minus the mean log likelihood of a fixation, in nats."""
+    density = model(batch.maps).log_density
+    return -(batch.counts * density).sum() / batch.counts.sum()
+
+
+def from_others(
+    counts: Float[Tensor, "M h w"], base: Float[Tensor, "h w"], sigma: float, share: float
+) -> Float[Tensor, "M h w"]:
+    """Log density of where each observer looks, from where all others looked at the same picture.
+
+    Args:
+        base: log density of where people look at other pictures, which has this share.
+    """
+    others = (counts.sum(0) - counts).clamp_min(0)
+    return ((1 - share) * mixed(others, sigma, 0.0) + share * base.exp()).log()
