@@ -21,11 +21,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
 import numpy as np
+import recordings
 import torch
 import yaml
 from PIL import Image
@@ -34,9 +36,9 @@ from torch import nn
 from torchvision.models import resnet18
 
 from companion import claims, experiments, media, presets, records, tables, training
-from companion.datasets import hands, skeletons, video_clips
+from companion.datasets import fixations, hands, skeletons, video_clips
 from companion.experiments.releases import asked
-from companion.formats import mnist, msr_daily, ntu, nucla, nucla_rgb, sbu
+from companion.formats import crowd_gaze, mnist, msr_daily, ntu, nucla, nucla_rgb, osie, sbu
 from companion.models import backbones, dpm, hand_attention, video_baselines
 from companion.simulator import release
 
@@ -373,7 +375,34 @@ def results(folder: Path) -> Iterator[tuple[str, Case]]:
         yield f"presets, {path.stem}", case(path, planned, *YAML)
 
 
-READERS = results, pictures, films, texts, simulated, weights, models
+def looked(folder: Path) -> Iterator[tuple[str, Case]]:
+    """Eye tracking."""
+    for name, form in (("osie", osie), ("crowd_gaze", crowd_gaze)):
+        root = recordings.matlab(folder / name, name)
+        paths, beside = form.files(root)
+
+        def read(path: Path, form: Any = form, paths: list = paths, beside: list = beside) -> object:
+            others = form.faces(paths, beside[1]) if form is crowd_gaze else None
+            return form.parse(paths, beside), others
+
+        for path in (paths[0], *beside):
+            yield f"{name}, {path.name}", case(path, read)
+            if path.suffix == ".mat":
+                content = path.read_bytes()
+                inside = zlib.decompress(content[136:])
+
+                def pack(inside: bytes, head: bytes = content[:128]) -> bytes:
+                    small = zlib.compress(inside)
+                    return head + struct.pack("<II", 15, len(small)) + small
+
+                yield f"{name}, inside {path.name}", Case(path, partial(read, path), inside, pack)
+    root = recordings.table(folder / "table")
+    form = fixations.form("eye_tracking")
+    path = form.files(root)[1][0]
+    yield "eye_tracking", case(path, lambda _: form.parse(*form.files(root)))
+
+
+READERS = results, pictures, films, texts, simulated, weights, models, looked
 
 
 def outcome(case: Case, content: bytes) -> str:

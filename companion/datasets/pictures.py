@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from companion import media
-from companion.code import closure
+from companion.code import closure, defined
 from companion.datasets import cache
 from companion.files import fingerprint
 
@@ -62,7 +62,8 @@ class Pictures:
             device: where it is computed; afterwards the network is on the CPU.
         """
         weights = fingerprint([value.cpu().numpy().tobytes() for value in net.state_dict().values()])
-        code, device = closure(type(net).__module__), torch.device(device)
+        kind, device = type(net), torch.device(device)
+        code = closure(kind.__module__) if kind.__module__.startswith("companion.") else defined(kind)
         key = cache.depends([], shown=self.key, weights=weights, code=code, device=device.type)
 
         def make(rows: cache.Rows) -> dict[str, str]:

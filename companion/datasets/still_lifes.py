@@ -126,7 +126,7 @@ def shape(kind: int, x: np.ndarray, y: np.ndarray, turn: float, radius: float) -
     return (0.5 - beyond * radius).clip(0, 1)
 
 
-def observed(rng: np.random.Generator, kinds: list[int], boxes: np.ndarray) -> list[tuple[float, ...]]:
+def observed(rng: np.random.Generator, kinds: list[int], boxes: np.ndarray) -> list[tuple[int | float, ...]]:
     """What simulated observers do: observer, order, x, y and milliseconds of each fixation."""
     middle, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     weight = np.array([LOOKED[kind] for kind in kinds])

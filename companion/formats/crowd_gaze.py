@@ -1,4 +1,4 @@
-"""Saliency in Crowd (Jiang, Xu, Zhao, ECCV 2014): 500 pictures of crowds, 16 observers, and every face by hand.
+"""Saliency in Crowd (Jiang, Xu, Zhao, ECCV 2014): 500 pictures of crowds, 16 observers, every face by hand.
 
     root/crowd_gaze/stimuli_half/*.jpg, eye/fixations.mat, labels.mat
 
@@ -16,9 +16,9 @@ from jaxtyping import Bool, Float64, Int64
 
 from companion.files import DamagedFile
 from companion.formats import pictures
-from companion.formats.fixations import GazeFormat, Recording
+from companion.formats.fixations import GazeFormat, Recording, recorded
 from companion.formats.matlab import DAMAGE, listed, variables
-from companion.formats.osie import of_matlab, recorded
+from companion.formats.osie import of_matlab
 
 SIZE = 768, 1024
 POSES = ("isFrontalFace", "isProfileFace", "isBackFace")

@@ -15,8 +15,7 @@ import numpy as np
 
 from companion.files import DamagedFile
 from companion.formats import pictures
-from companion.formats.fixations import GazeFormat, Recording, recording
-from companion.formats.osie import recorded
+from companion.formats.fixations import GazeFormat, Recording, recorded, recording
 
 COLUMNS = ("image", "observer", "order", "x", "y", "duration")
 
@@ -31,10 +30,11 @@ def parse(paths: list[Path], beside: list[Path]) -> Recording:
     """What the files hold.
 
     Raises:
-        DamagedFile: the table lacks a column, or a row of it a picture or a number; the sentence names the row.
+        DamagedFile: the table lacks a column, or a row of it a picture or a number.
     """
     (table,), top = beside, beside[0].parent / "images"
-    known, names, rows = {p.relative_to(top).as_posix(): n for n, p in enumerate(paths)}, {}, []
+    known = {path.relative_to(top).as_posix(): n for n, path in enumerate(paths)}
+    names, rows = {}, []
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)

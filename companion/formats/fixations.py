@@ -47,6 +47,17 @@ class GazeFormat:
     parse: Callable[[list[Path], list[Path]], Recording]
 
 
+def recorded(path: Path) -> Path:
+    """This file.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}; get it with the pictures")
+    return path
+
+
 def recording(
     where: Path,
     paths: Sequence[Path],
@@ -75,8 +86,8 @@ def recording(
     without = np.setdiff1d(np.arange(len(paths)), picture[rows])
     if len(without):
         raise DamagedFile(
-            f"{where}: nobody looked at {paths[without[0]]} ({len(without)} such pictures); remove the picture,"
-            " or get the file again"
+            f"{where}: nobody looked at {paths[without[0]]} ({len(without)} such pictures); remove the"
+            " picture, or get the file again"
         )
     first = np.flatnonzero(np.diff(picture[rows], prepend=-1) | np.diff(observer[rows], prepend=-1))
     lengths = np.diff(first, append=len(rows))

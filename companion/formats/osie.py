@@ -1,4 +1,4 @@
-"""OSIE (Xu, Jiang, Wang, Kankanhalli, Zhao, Journal of Vision 2014): 700 pictures, 15 observers, 3 seconds each.
+"""OSIE (Xu et al., Journal of Vision 2014): 700 pictures, each seen by 15 observers for 3 seconds.
 
 root/osie/stimuli/*.jpg, eye/fixations.mat
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from companion.files import DamagedFile
 from companion.formats import pictures
-from companion.formats.fixations import GazeFormat, Recording, recording
+from companion.formats.fixations import GazeFormat, Recording, recorded, recording
 from companion.formats.matlab import DAMAGE, listed, variables
 
 SIZE = 600, 800
@@ -23,17 +23,6 @@ def files(root: str | Path | None = None) -> tuple[list[Path], list[Path]]:
     """The pictures, and the file of fixations, under a root, default $COMPANION_DATA."""
     place = pictures.folder(root, "osie")
     return pictures.pictures(place / "stimuli"), [recorded(place / "eye" / "fixations.mat")]
-
-
-def recorded(path: Path) -> Path:
-    """This file.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}; get it with the pictures")
-    return path
 
 
 def parse(paths: list[Path], beside: list[Path]) -> Recording:

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from companion.files import DamagedFile
+from companion.media import FORMATS
 
 ENDS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -53,7 +54,7 @@ def size(path: Path) -> tuple[int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as file:
+            with Image.open(path, formats=FORMATS) as file:
                 width, height = file.size
                 turned = file.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # what EXIF calls orientation
     except Exception as error:  # each of Pillow's decoders has its own

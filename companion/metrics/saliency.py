@@ -1,8 +1,8 @@
 """How well a map of a picture tells where people look.
 
 The definitions are those of pysaliency, the library behind the Tübingen benchmark; where the MIT
-benchmark's program differs, the docstring says how. Fixations are rows (x, y) of whole pixels; a fixation that happens twice
-counts twice (MIT's program counts pixels).
+benchmark's program differs, the docstring says how. Fixations are rows (x, y) of whole pixels; a pixel that
+is looked at twice counts twice (MIT's program counts it once).
 
 Letters: H W a picture's size, F its fixations, N fixations elsewhere.
 """
@@ -87,13 +87,13 @@ def shuffled_auc(
 ) -> float:
     """The same against fixations of other pictures, which a centre bias explains as well (Zhang et al. 2008).
 
-    pysaliency takes all other pictures and all thresholds; MIT's program ten, and thresholds in steps of 0.1.
+    pysaliency takes all other pictures and all thresholds; MIT's program ten, and steps of 0.1.
     """
     return auc(at(values, places), at(values, others))
 
 
 def nss(values: Float[Tensor, "H W"], places: Int[Tensor, "F 2"]) -> float:
-    """Mean over fixations of the map with mean 0 and deviation 1 (Peters et al. 2005); 0 of a constant map."""
+    """Mean over fixations of the map with mean 0 and deviation 1 (Peters et al. 2005); a constant map: 0."""
     values = values.double()
     spread = values.std(correction=0)
     return ((at(values, places) - values.mean()) / spread).mean().item() if spread > 0 else 0.0

@@ -83,7 +83,7 @@ def promoted(maps: Float[Tensor, "B L h w"]) -> Float[Tensor, "B L h w"]:
 
 
 def itti_koch(pictures: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B h w"]:
-    """Differences between a centre and its surround in intensity, colour and orientation, at several scales."""
+    """Differences of centre and surround in intensity, colour and orientation, at several scales."""
     colours = pyramid(opponents(pictures), max(CENTRES) + max(STEPS) + 1)
     edges = [oriented(level[:, :1]) for level in colours]
     size = colours[max(CENTRES)].shape[-2:]
@@ -103,7 +103,7 @@ def itti_koch(pictures: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B h w"]:
 
 
 def gbvs(pictures: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B h w"]:
-    """Where a walker stays who goes between places the more often the more they differ (Harel et al. 2006)."""
+    """Where a walker stays who goes between places the more often the more they differ."""
     H, W = pictures.shape[-2:]
     scale = LONGEST / max(H, W)
     h, w = round(H * scale), round(W * scale)

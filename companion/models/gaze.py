@@ -1,12 +1,12 @@
-"""Where people look, as a density that is learned: a readout of ImageNet features, and what it is held against.
+"""Where people look, as a density that is learned: a readout of features, and what it is held against.
 
 A readout is DeepGaze's form (Kümmerer, Wallis, Bethge, 2016): convolutions of 1 x 1 on the maps of a
 network at rest, a learned blur, a centre prior, and a softmax over the places of the picture. So it is a
 density, and is trained by the likelihood of fixations:
 
-    log p(x) = log softmax( blur(f(maps))(x) + a log q(x) ),    q = where people look at other pictures
+    log p(x) = log softmax( blur(f(maps))(x) + a log q(x) ),   q = where people look at other pictures
 
-Letters: B pictures, D channels of a layer's maps, h w cells of a density, N pictures of training, M observers.
+Letters: B pictures, D channels of a layer's maps, h w cells of a density, N training pictures, M observers.
 """
 
 from collections.abc import Sequence
@@ -59,7 +59,7 @@ def chosen(counts: Float[Tensor, "N h w"]) -> tuple[float, float]:
 
 
 def centre_bias(counts: Float[Tensor, "N h w"]) -> Float[Tensor, "h w"]:
-    """Log density of where people look, whatever the picture: pictures of training, blurred as suits the others."""
+    """Log density of where people look whatever the picture, from pictures of training; see `chosen`."""
     return mixed(counts.sum(0), *chosen(counts)).log()
 
 
