@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from torchvision.models import resnet50
 
 from companion.files import DamagedFile
-from companion.models import backbones
+from companion.models import backbones, picture_features
 from companion.models.backbones import EfficientNetLite0, ResNet50, Same, lite0
 
 skimage = pytest.importorskip("skimage.data")
@@ -107,3 +107,24 @@ def test_a_file_of_something_else_is_refused(tmp_path, content):
         ResNet50(tmp_path / "other.pth")
     with pytest.raises(FileNotFoundError, match="none.pth"):
         ResNet50(tmp_path / "none.pth")
+
+
+def test_layers_of_pictures_are_the_whole_networks():
+    """BatchNorm folded, block by block; and the scores that its head gives."""
+    pytest.importorskip(backbones.PACKAGE)
+    whole, layers = backbones.lite0(), picture_features.Layers()
+    picture = torch.from_numpy(skimage.chelsea()[:160, :224].transpose(2, 0, 1).copy())[None]
+    with torch.no_grad():
+        found = layers(picture)
+        for name, number in picture_features.LAYERS.items():
+            want = backbones.lite0(number + 1)(picture)
+            torch.testing.assert_close(found[name], want, atol=2e-4, rtol=1e-3)
+            assert want.shape[1] == picture_features.CHANNELS[name]
+        scores = layers.classify(found["head"].mean((2, 3)))
+        torch.testing.assert_close(scores, whole.scores(picture), atol=1e-4, rtol=1e-3)
+
+
+def test_an_untrained_network_has_the_same_layers():
+    found = picture_features.Layers(trained=False)(torch.zeros(1, 3, 64, 96, dtype=torch.uint8))
+    assert {name: maps.shape[1] for name, maps in found.items()} == picture_features.CHANNELS
+    assert not any(value.requires_grad for value in picture_features.Layers(trained=False).parameters())

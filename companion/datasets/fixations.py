@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -33,7 +33,7 @@ FOLDS = 5
 class Looked(NamedTuple):
     """A batch."""
 
-    maps: dict[str, Float[Tensor, "B D h2 w2"]]  # of a network's layers; or "pictures", B 3 H W
+    maps: dict[str, Num[Tensor, "B D h2 w2"]]  # of a network's layers; or "pictures", B 3 H W
     counts: Float[Tensor, "B h w"]  # fixations in each cell
     index: Int[Tensor, " B"]  # of the pictures in the data set
 
@@ -95,8 +95,8 @@ class Fixations(Dataset):
         seed: int = 0,
         root: str | Path | None = None,
         *,
-        cells: tuple[int, int] = (60, 80),
-        size: tuple[int, int] = (480, 640),
+        cells: Sequence[int] = (60, 80),
+        size: Sequence[int] = (480, 640),
         count: int = 300,
     ) -> None:
         if split not in ("train", "fit", "validation", "test") or protocol not in PROTOCOLS:
@@ -104,7 +104,7 @@ class Fixations(Dataset):
                 f"split is {split!r}, protocol {protocol!r}; choose train, fit, validation or test,"
                 f" and {' or '.join(PROTOCOLS)}"
             )
-        self.cells = tuple(cells)
+        self.cells = cells[0], cells[1]
         if source == "still_lifes":
             scenes = still_lifes("train" if split == "fit" else split, count, seed)
             rows, self.outside, self.names = scenes.fixations, 0, [str(n) for n in range(count)]
@@ -124,7 +124,7 @@ class Fixations(Dataset):
             mine = np.isin(data.picture, chosen)
             if protocol == "observers":
                 mine &= data.observer % 2 == (split in ("test", "validation"))
-            self.pictures, self.outside = Pictures(data.paths, tuple(size)), data.outside
+            self.pictures, self.outside = Pictures(data.paths, (size[0], size[1])), data.outside
             picture = np.searchsorted(chosen, data.picture[mine])
             self.names, self.size = [data.paths[n].name for n in chosen], data.size[chosen]
             self.observer, self.order, self.place, self.duration = (

@@ -94,5 +94,5 @@ def recording(
     numbered = np.arange(len(rows)) - np.repeat(first, lengths)
     return Recording(
         tuple(paths), size, picture[rows], observer[rows], numbered, place[rows], duration[rows],
-        len(inside) - len(rows),
+        int((~inside).sum()),
     )  # fmt: skip

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from companion.ops.blur import blur
+from companion.ops.blur import smooth
 
 WIDE, AFTER = 64, 2.5  # of spectral residual: the width it works at, and the blur of its map
 CENTRES, STEPS = (2, 3, 4), (3, 4)  # of Itti: levels of the pyramid, and how much coarser the surround is
@@ -34,8 +34,7 @@ def spectral_residual(pictures: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B h 
     log = (spectrum.abs() + 1e-9).log()
     around = F.avg_pool2d(F.pad(log[:, None], (1, 1, 1, 1), mode="circular"), 3, 1)[:, 0]
     back = torch.fft.ifft2(torch.polar((log - around).exp(), spectrum.angle()))
-    power = back.abs().square()
-    return blur(power, AFTER) / blur(torch.ones_like(power), AFTER)  # edges are no darker
+    return smooth(back.abs().square(), AFTER)
 
 
 def pyramid(maps: Float[Tensor, "B L H W"], levels: int) -> list[Float[Tensor, "B L _ _"]]:
@@ -127,7 +126,7 @@ def gbvs(pictures: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B h w"]:
         found[n] = settled(drawn).view(7, len(LEVELS), -1).mean(1)
     parts = [found[:, 0], found[:, 1:3].sum(1), found[:, 3:].sum(1)]
     parts = [part / part.sum(1, keepdim=True) for part in parts]
-    return blur(torch.stack(parts, 1).mean(1).view(-1, h, w), LAST * w)
+    return smooth(torch.stack(parts, 1).mean(1).view(-1, h, w), LAST * w)
 
 
 def settled(weights: Float[Tensor, "L K K"], steps: int = 100) -> Float[Tensor, "L K"]:

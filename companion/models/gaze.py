@@ -9,15 +9,15 @@ density, and is trained by the likelihood of fixations:
 Letters: B pictures, D channels of a layer's maps, h w cells of a density, N training pictures, M observers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Num, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from companion.ops.blur import blur
+from companion.ops.blur import blur, smooth
 
 WIDTHS = (0.6, 0.9, 1.3, 2.0, 3.0, 4.5, 7.0)  # cells: what blurs of counts are chosen from
 UNIFORM = (0.001, 0.01, 0.03, 0.1, 0.3)  # shares of a density without any knowledge
@@ -77,7 +77,7 @@ class Always(nn.Module):
         super().__init__()
         self.register_buffer("density", density)
 
-    def forward(self, maps: dict[str, Float[Tensor, "B ..."]]) -> Gaze:
+    def forward(self, maps: dict[str, Num[Tensor, "B ..."]]) -> Gaze:
         count = len(next(iter(maps.values())))
         values = self.density.expand(count, *self.density.shape)
         return Gaze(values, values)
@@ -100,7 +100,7 @@ class Trunk(nn.Module):
             deeper += [nn.Conv2d(inputs, inputs, 3, 2, 1), nn.GroupNorm(8, inputs), nn.ReLU()]
         self.deeper = nn.Sequential(*deeper)
 
-    def forward(self, pictures: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B D h w"]]:
+    def forward(self, pictures: UInt8[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B D h w"]]:
         fine = self.layers(pictures.float() / 127.5 - 1)
         return {"own": fine, "coarse": self.deeper(fine)}
 
@@ -136,7 +136,7 @@ class Readout(nn.Module):
         self.centre = nn.Parameter(torch.ones(()))  # a
         self.register_buffer("prior", prior)
 
-    def forward(self, maps: dict[str, Float[Tensor, "B D h2 w2"]]) -> Gaze:
+    def forward(self, maps: dict[str, Num[Tensor, "B D h2 w2"]]) -> Gaze:
         if self.trunk:
             maps = self.trunk(maps["pictures"])
         hidden = 0
@@ -145,7 +145,7 @@ class Readout(nn.Module):
             # a convolution of 1 x 1 and an enlargement may change places: the cheaper one first
             hidden = hidden + F.interpolate(self.first[key](seen), self.prior.shape, mode="bilinear")
         value = self.last(F.softplus(self.second(F.softplus(hidden))))[:, 0]
-        return as_gaze(blur(value, self.log_sigma.exp()) + self.centre * self.prior)
+        return as_gaze(smooth(value, self.log_sigma.exp()) + self.centre * self.prior)
 
 
 def objective(model: nn.Module, batch: tuple) -> Float[Tensor, ""]:
@@ -154,13 +154,58 @@ def objective(model: nn.Module, batch: tuple) -> Float[Tensor, ""]:
     return -(batch.counts * density).sum() / batch.counts.sum()
 
 
-def from_others(
-    counts: Float[Tensor, "M h w"], base: Float[Tensor, "h w"], sigma: float, share: float
-) -> Float[Tensor, "M h w"]:
-    """Log density of where each observer looks, from where all others looked at the same picture.
+class FromPictures(nn.Module):
+    """A model that learns nothing, on pictures.
 
     Args:
-        base: log density of where people look at other pictures, which has this share.
+        of: takes pictures B 3 H W to maps.
+        prior: log density that the map, which is then positive, is multiplied with.
     """
-    others = (counts.sum(0) - counts).clamp_min(0)
-    return ((1 - share) * mixed(others, sigma, 0.0) + share * base.exp()).log()
+
+    def __init__(self, of: Callable, prior: Float[Tensor, "h w"] | None = None) -> None:
+        super().__init__()
+        self.of = of
+        self.register_buffer("prior", prior)
+
+    def forward(self, maps: dict[str, Num[Tensor, "B ..."]]) -> Gaze:
+        found = self.of(maps["pictures"])
+        low, high = found.amin((1, 2), keepdim=True), found.amax((1, 2), keepdim=True)
+        found = (found - low) / (high - low).clamp_min(1e-12)
+        if self.prior is not None:
+            centre = F.interpolate(self.prior.exp()[None, None], found.shape[1:], mode="bilinear")[0]
+            found = found * centre
+        return Gaze(found)
+
+
+class Observers(nn.Module):
+    """What observers tell of each other at the same picture: the ceiling of all models of pictures.
+
+    Args:
+        counts: fixations of M observers at pictures of training, one tensor a picture; blur and share of
+            the prior are those under which each observer is likeliest.
+        prior: log density of where people look at other pictures.
+        alone: one observer tells of all others; else all others of one.
+    """
+
+    def __init__(
+        self, counts: Sequence[Float[Tensor, "M h w"]], prior: Float[Tensor, "h w"], alone: bool = False
+    ) -> None:
+        super().__init__()
+        self.alone = alone
+        self.register_buffer("prior", prior)
+
+        def likelihood(sigma: float, share: float) -> float:
+            self.sigma, self.share = sigma, share
+            return sum((self.told(its) * self(its)).sum().item() for its in counts)
+
+        self.sigma, self.share = max(
+            ((sigma, share) for sigma in WIDTHS for share in UNIFORM), key=lambda pair: likelihood(*pair)
+        )
+
+    def told(self, counts: Float[Tensor, "M h w"]) -> Float[Tensor, "M h w"]:
+        """The fixations that each of its densities is about."""
+        return counts.sum(0) - counts if self.alone else counts
+
+    def forward(self, counts: Float[Tensor, "M h w"]) -> Float[Tensor, "M h w"]:
+        known = counts if self.alone else counts.sum(0) - counts
+        return ((1 - self.share) * mixed(known, self.sigma, 0.0) + self.share * self.prior.exp()).log()

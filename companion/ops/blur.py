@@ -24,3 +24,8 @@ def blur(maps: Float[Tensor, "*B H W"], sigma: float | Float[Tensor, ""]) -> Flo
     """Of each map; what is blurred over an edge is lost."""
     H, W = maps.shape[-2:]
     return bands(H, sigma) @ maps @ bands(W, sigma)
+
+
+def smooth(maps: Float[Tensor, "*B H W"], sigma: float | Float[Tensor, ""]) -> Float[Tensor, "*B H W"]:
+    """The same, as a mean of what lies inside: a constant map stays what it is."""
+    return blur(maps, sigma) / blur(maps.new_ones(maps.shape[-2:]), sigma)

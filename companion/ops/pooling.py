@@ -20,7 +20,9 @@ def places(k: int | float, K: int) -> int:
     return round(k) if k >= 1 else max(round(k * K), k > 0)
 
 
-def wildcat(maps: Float[Tensor, "B C K"], k_max: int | float, k_min: int | float, alpha: float) -> Float[Tensor, "B C"]:
+def wildcat(
+    maps: Float[Tensor, "B C K"], k_max: int | float, k_min: int | float, alpha: float
+) -> Float[Tensor, "B C"]:
     """Mean of the k+ highest, and alpha times that of the k- lowest places (Durand et al. 2017, eq. 2).
 
     The authors' program halves the sum.
