@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
+import labelled
 import numpy as np
 import recordings
 import torch
@@ -38,7 +39,18 @@ from torchvision.models import resnet18
 from companion import claims, experiments, media, presets, records, tables, training
 from companion.datasets import fixations, hands, skeletons, video_clips
 from companion.experiments.releases import asked
-from companion.formats import crowd_gaze, mnist, msr_daily, ntu, nucla, nucla_rgb, osie, sbu
+from companion.formats import (
+    crowd_gaze,
+    mnist,
+    msr_daily,
+    ntu,
+    nucla,
+    nucla_rgb,
+    osie,
+    pascal_voc,
+    sbu,
+    yolo,
+)
 from companion.models import backbones, dpm, hand_attention, video_baselines
 from companion.simulator import release
 
@@ -376,7 +388,7 @@ def results(folder: Path) -> Iterator[tuple[str, Case]]:
 
 
 def looked(folder: Path) -> Iterator[tuple[str, Case]]:
-    """Eye tracking."""
+    """Eye tracking, and boxes of things."""
     for name, form in (("osie", osie), ("crowd_gaze", crowd_gaze)):
         root = recordings.matlab(folder / name, name)
         paths, beside = form.files(root)
@@ -400,6 +412,13 @@ def looked(folder: Path) -> Iterator[tuple[str, Case]]:
     form = fixations.form("eye_tracking")
     path = form.files(root)[1][0]
     yield "eye_tracking", case(path, lambda _: form.parse(*form.files(root)))
+    boxes = labelled.fruit(folder) / "fruit/train/apple_1.xml"
+    read = lambda path: pascal_voc.parse(path.with_suffix(".jpg"), path, pascal_voc.FRUIT)  # noqa: E731
+    yield "pascal_voc", case(boxes, read)
+    names, still = labelled.coco(folder) / "coco128/classes.yaml", folder / "coco128/images/train/001.jpg"
+    text = folder / "coco128/labels/train/001.txt"
+    yield "yolo", case(text, lambda path: yolo.parse(still, path, ("cat", "dog")))
+    yield "yolo, classes.yaml", case(names, lambda _: yolo.classes(folder), *YAML)
 
 
 READERS = results, pictures, films, texts, simulated, weights, models, looked

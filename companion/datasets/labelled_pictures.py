@@ -1,0 +1,149 @@
+"""Pictures with labels of what they show, and boxes that serve for scoring only.
+
+Letters: B pictures of a batch, C classes, D h w maps of a layer, n things of a picture.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Num
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from companion.datasets.pictures import Pictures
+from companion.datasets.still_lifes import SHAPES, SIZE, still_lifes
+from companion.files import fingerprint
+from companion.formats import pascal_voc, yolo
+from companion.formats.labelled import LabelledFormat, Labels
+
+FORMATS = {**pascal_voc.FORMATS, "coco128": yolo.FORMAT}
+SOURCES = ("still_lifes", *FORMATS)
+
+
+class Labelled(NamedTuple):
+    """A batch."""
+
+    maps: dict[str, Num[Tensor, "B ..."]]  # of a network's layers; or "pictures", B 3 H W
+    present: Float[Tensor, "B C"]  # 1 or 0
+    index: Int[Tensor, " B"]  # of the pictures in the data set
+
+
+def form(source: str) -> LabelledFormat:
+    """The format of a source on disk.
+
+    Raises:
+        ValueError: an unknown one.
+    """
+    if source not in FORMATS:
+        raise ValueError(f"unknown source {source!r}; choose one of {', '.join(SOURCES)}")
+    return FORMATS[source]
+
+
+def data_fingerprint(source: str, root: str | Path | None = None) -> str:
+    """Of a source on disk, without reading the pictures, of which names and sizes count."""
+    about = []
+    for split in ("train",) if form(source).folds else ("train", "test"):
+        for path, beside in zip(*form(source).files(root, split), strict=True):
+            about.append(f"{split} {path.name} {path.stat().st_size}".encode())
+            about.append(beside.read_bytes() if beside.is_file() else b"")
+    return fingerprint(about)
+
+
+@cache
+def parsed(
+    source: str, split: str, root: str | Path | None
+) -> tuple[list[Path], list[Labels], tuple[str, ...]]:
+    """Pictures of a split, their labels, and the names of the classes."""
+    its = form(source)
+    paths, beside = its.files(root, split)
+    names = its.classes(root)
+    return paths, [its.parse(path, own, names) for path, own in zip(paths, beside, strict=True)], names
+
+
+class LabelledPictures(Dataset):
+    """One side.
+
+    Args:
+        source: one of `SOURCES`.
+        split: train or test.
+        fold: which is tested, where a source has folds.
+        seed: of drawn pictures.
+        root: the folder that contains the dataset's folder; default $COMPANION_DATA.
+        size: H and W that pictures are scaled to, whatever their shape.
+        least: a class must be in so many pictures of the source; others are left out.
+        count: of drawn pictures on each side.
+
+    Raises:
+        ValueError: an unknown name, or no class in so many pictures.
+        FileNotFoundError, DamagedFile: see the formats.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        split: str,
+        fold: int = 0,
+        seed: int = 0,
+        root: str | Path | None = None,
+        *,
+        size: Sequence[int] = (448, 448),
+        least: int = 1,
+        count: int = 300,
+    ) -> None:
+        if split not in ("train", "test"):
+            raise ValueError(f"unknown split {split!r}; choose train or test")
+        if source == "still_lifes":
+            drawn = still_lifes(split, count, seed)
+            self.pictures, self.classes, sizes = Pictures(drawn=drawn.pictures), SHAPES, [SIZE] * count
+            things = zip(drawn.kinds, drawn.boxes, strict=True)
+            every = [(np.array(kinds), boxes.numpy(), np.zeros(len(kinds), bool)) for kinds, boxes in things]
+            chosen, names = np.arange(count), [str(n) for n in range(count)]
+        else:
+            folds = form(source).folds
+            paths, labels, known = parsed(source, "train" if folds else split, root)
+            frequent = np.zeros(len(known), int)
+            for one in labels if split == "train" or folds else parsed(source, "train", root)[1]:
+                frequent[np.unique(one.kinds)] += 1
+            kept = np.flatnonzero(frequent >= least)
+            if not len(kept):
+                raise ValueError(f"no class of {source} is in {least} pictures; choose a smaller number")
+            place = np.full(len(known), -1)
+            place[kept] = np.arange(len(kept))
+            every = [(place[it.kinds], it.boxes, it.difficult) for it in labels]
+            every = [tuple(part[kinds >= 0] for part in (kinds, *rest)) for kinds, *rest in every]
+            chosen = np.arange(len(paths))
+            if folds:
+                order = np.random.default_rng(0).permutation(len(paths))
+                tested = np.isin(chosen, order[fold::folds])
+                chosen = np.flatnonzero(tested == (split == "test"))
+            self.pictures, self.classes = Pictures(paths, (size[0], size[1])), tuple(known[n] for n in kept)
+            sizes, names = [one.size for one in labels], [path.name for path in paths]
+        self.chosen = torch.from_numpy(chosen)
+        self.units = self.names = [names[n] for n in chosen]
+        self.kinds = [torch.from_numpy(every[n][0]) for n in chosen]
+        scale = [np.array(sizes[n][::-1] * 2) for n in chosen]
+        self.boxes = [torch.from_numpy(every[n][1] / own) for n, own in zip(chosen, scale, strict=True)]
+        self.difficult: list[Bool[Tensor, " n"]] = [torch.from_numpy(every[n][2]) for n in chosen]
+        self.present = torch.zeros(len(chosen), len(self.classes))
+        for row, (kinds, hard) in enumerate(zip(self.kinds, self.difficult, strict=True)):
+            self.present[row, kinds[~hard]] = 1
+        words = [self.pictures.key, *self.classes, *self.names]
+        parts = [self.present.numpy().tobytes(), *(boxes.numpy().tobytes() for boxes in self.boxes)]
+        self.fingerprint = fingerprint([*(word.encode() for word in words), *parts])
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitems__(self, indices: Sequence[int]) -> Labelled:
+        i = torch.as_tensor(indices)
+        at = self.chosen[i]
+        maps = {name: maps[at] for name, maps in self.pictures.maps.items()}
+        return Labelled(maps or {"pictures": self.pictures.shown[at]}, self.present[i], i)
+
+    def __getitem__(self, index: int) -> Labelled:
+        one = self.__getitems__([index])
+        return Labelled({name: maps[0] for name, maps in one.maps.items()}, one.present[0], one.index[0])
