@@ -74,7 +74,7 @@ def drawn(rng: np.random.Generator) -> tuple[np.ndarray, list[int], np.ndarray]:
     y, x = np.arange(height)[:, None] + 0.0, np.arange(width) + 0.0
     for _ in range(rng.integers(4, 9)):  # strokes
         (x0, y0), angle = rng.uniform(0, SIZE[::-1]), rng.uniform(0, np.pi)
-        along, across = np.cos(angle) * (x - x0) + np.sin(angle) * (y - y0), 0.0
+        along = np.cos(angle) * (x - x0) + np.sin(angle) * (y - y0)
         across = -np.sin(angle) * (x - x0) + np.cos(angle) * (y - y0)
         cover = (np.abs(along) < rng.uniform(5, 14)) & (np.abs(across) < rng.uniform(1, 2.5))
         image[:, cover] = rng.uniform(0, 255, (3, 1))
