@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Float, Int, Num, UInt8
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from companion.datasets.pictures import Pictures
@@ -64,12 +65,19 @@ def parsed(
     return paths, [its.parse(path, own, names) for path, own in zip(paths, beside, strict=True)], names
 
 
+def scaled(pictures: UInt8[Tensor, "N 3 H W"], size: tuple[int, int]) -> UInt8[Tensor, "N 3 H2 W2"]:
+    """Drawn pictures at another size."""
+    if pictures.shape[2:] == size:
+        return pictures
+    return F.interpolate(pictures, size, mode="bilinear")
+
+
 class LabelledPictures(Dataset):
-    """One side.
+    """One side. `present` is 1 for what a picture shows, `ignored` where all of a class are marked difficult.
 
     Args:
         source: one of `SOURCES`.
-        split: train or test.
+        split: train or test; or validation, a fifth of the training pictures, and fit, the others.
         fold: which is tested, where a source has folds.
         seed: of drawn pictures.
         root: the folder that contains the dataset's folder; default $COMPANION_DATA.
@@ -94,17 +102,19 @@ class LabelledPictures(Dataset):
         least: int = 1,
         count: int = 300,
     ) -> None:
-        if split not in ("train", "test"):
-            raise ValueError(f"unknown split {split!r}; choose train or test")
+        if split not in ("train", "fit", "validation", "test"):
+            raise ValueError(f"unknown split {split!r}; choose train, fit, validation or test")
+        size = size[0], size[1]
         if source == "still_lifes":
-            drawn = still_lifes(split, count, seed)
-            self.pictures, self.classes, sizes = Pictures(drawn=drawn.pictures), SHAPES, [SIZE] * count
+            drawn = still_lifes("train" if split == "fit" else split, count, seed)
+            self.pictures, self.classes = Pictures(drawn=scaled(drawn.pictures, size)), SHAPES
+            sizes = [SIZE] * count
             things = zip(drawn.kinds, drawn.boxes, strict=True)
             every = [(np.array(kinds), boxes.numpy(), np.zeros(len(kinds), bool)) for kinds, boxes in things]
             chosen, names = np.arange(count), [str(n) for n in range(count)]
         else:
             folds = form(source).folds
-            paths, labels, known = parsed(source, "train" if folds else split, root)
+            paths, labels, known = parsed(source, "test" if split == "test" and not folds else "train", root)
             frequent = np.zeros(len(known), int)
             for one in labels if split == "train" or folds else parsed(source, "train", root)[1]:
                 frequent[np.unique(one.kinds)] += 1
@@ -115,22 +125,24 @@ class LabelledPictures(Dataset):
             place[kept] = np.arange(len(kept))
             every = [(place[it.kinds], it.boxes, it.difficult) for it in labels]
             every = [tuple(part[kinds >= 0] for part in (kinds, *rest)) for kinds, *rest in every]
-            chosen = np.arange(len(paths))
-            if folds:
-                order = np.random.default_rng(0).permutation(len(paths))
-                tested = np.isin(chosen, order[fold::folds])
-                chosen = np.flatnonzero(tested == (split == "test"))
-            self.pictures, self.classes = Pictures(paths, (size[0], size[1])), tuple(known[n] for n in kept)
+            order = np.random.default_rng(0).permutation(len(paths))
+            tested = order[fold::folds] if folds else order[:0]
+            chosen = np.sort(tested if folds and split == "test" else np.setdiff1d(order, tested))
+            if split in ("fit", "validation"):
+                held = order[(fold + 1) % folds :: folds] if folds else order[::5]
+                chosen = np.sort(held) if split == "validation" else np.setdiff1d(chosen, held)
+            self.pictures, self.classes = Pictures(paths, size), tuple(known[n] for n in kept)
             sizes, names = [one.size for one in labels], [path.name for path in paths]
         self.chosen = torch.from_numpy(chosen)
         self.units = self.names = [names[n] for n in chosen]
         self.kinds = [torch.from_numpy(every[n][0]) for n in chosen]
         scale = [np.array(sizes[n][::-1] * 2) for n in chosen]
         self.boxes = [torch.from_numpy(every[n][1] / own) for n, own in zip(chosen, scale, strict=True)]
-        self.difficult: list[Bool[Tensor, " n"]] = [torch.from_numpy(every[n][2]) for n in chosen]
-        self.present = torch.zeros(len(chosen), len(self.classes))
-        for row, (kinds, hard) in enumerate(zip(self.kinds, self.difficult, strict=True)):
-            self.present[row, kinds[~hard]] = 1
+        self.present, self.ignored = torch.zeros(2, len(chosen), len(self.classes))
+        for row, (n, kinds) in enumerate(zip(chosen, self.kinds, strict=True)):
+            hard = torch.from_numpy(every[n][2])
+            self.ignored[row, kinds[hard]] = 1
+            self.present[row, kinds[~hard]], self.ignored[row, kinds[~hard]] = 1, 0
         words = [self.pictures.key, *self.classes, *self.names]
         parts = [self.present.numpy().tobytes(), *(boxes.numpy().tobytes() for boxes in self.boxes)]
         self.fingerprint = fingerprint([*(word.encode() for word in words), *parts])

@@ -136,16 +136,23 @@ class Readout(nn.Module):
         self.centre = nn.Parameter(torch.ones(()))  # a
         self.register_buffer("prior", prior)
 
-    def forward(self, maps: dict[str, Num[Tensor, "B D h2 w2"]]) -> Gaze:
+    def hidden(self, maps: dict[str, Num[Tensor, "B D h2 w2"]]) -> Float[Tensor, "B D3 h w"]:
+        """What the last layer reads."""
         if self.trunk:
             maps = self.trunk(maps["pictures"])
-        hidden = 0
+        total = 0
         for name, key in self.names.items():
             seen = F.dropout2d(self.norm[key](maps[name].float()), self.dropout, self.training)
             # a convolution of 1 x 1 and an enlargement may change places: the cheaper one first
-            hidden = hidden + F.interpolate(self.first[key](seen), self.prior.shape, mode="bilinear")
-        value = self.last(F.softplus(self.second(F.softplus(hidden))))[:, 0]
-        return as_gaze(smooth(value, self.log_sigma.exp()) + self.centre * self.prior)
+            total = total + F.interpolate(self.first[key](seen), self.prior.shape, mode="bilinear")
+        return F.softplus(self.second(F.softplus(total)))
+
+    def values(self, hidden: Float[Tensor, "B D3 h w"]) -> Float[Tensor, "B h w"]:
+        """Before the prior and the softmax."""
+        return smooth(self.last(hidden)[:, 0], self.log_sigma.exp())
+
+    def forward(self, maps: dict[str, Num[Tensor, "B D h2 w2"]]) -> Gaze:
+        return as_gaze(self.values(self.hidden(maps)) + self.centre * self.prior)
 
 
 def objective(model: nn.Module, batch: tuple) -> Float[Tensor, ""]:
