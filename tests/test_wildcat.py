@@ -96,7 +96,7 @@ def test_folds_of_coco128_and_its_frequent_classes(tmp_path):
 def test_boxes_are_shares_and_difficult_things_are_no_labels(tmp_path):
     data = LabelledPictures("fruit", "train", root=labelled.fruit(tmp_path), size=(32, 32))
     assert data.classes == ("apple", "banana")
-    assert data.present.tolist() == [[1, 0]] * 4 and data.ignored.tolist() == [[0, 1]] * 4
+    assert data.present.tolist() == [[1, 0]] * 4 and data.ignored.tolist() == [[0, 0], [0, 1]] * 2
     torch.testing.assert_close(data.boxes[0], torch.tensor([[0, 0, 10 / 40, 20 / 30]]).double())
     assert data[0].maps["pictures"].shape == (3, 32, 32)
 

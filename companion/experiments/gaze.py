@@ -140,6 +140,8 @@ def scores(
     looked, flat = saliency.fixation_map(places, H, W, sigma), large.exp() if density else large
     found["nss"] = saliency.nss(flat, places)
     blurred = saliency.blur(flat, sigma) if density else flat - flat.min()
+    if not blurred.any():  # a map that is constant says of all places the same
+        blurred = torch.ones_like(blurred)
     compared = {"cc": saliency.cc, "sim": saliency.sim, "kl": saliency.kl}
     found |= {name: metric(blurred, looked) for name, metric in compared.items()}
     if density:

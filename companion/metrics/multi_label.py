@@ -19,15 +19,15 @@ def peaks(maps: Float[Tensor, "*B h w"]) -> Float[Tensor, "*B 2"]:
     return torch.stack([(best % w + 0.5) / w, (best // w + 0.5) / h], -1)
 
 
-def inside(places: Float[Tensor, "*n 2"], boxes: Float[Tensor, "*n 4"]) -> Bool[Tensor, "*n"]:
-    """Which places x y lie in their boxes x0 y0 x1 y1."""
+def inside(places: Float[Tensor, "*#n 2"], boxes: Float[Tensor, "n 4"]) -> Bool[Tensor, " n"]:
+    """Which places x y, one a box or one for all, lie in their boxes x0 y0 x1 y1."""
     return ((places >= boxes[..., :2]) & (places <= boxes[..., 2:])).all(-1)
 
 
 def pointing(
     peak: Float[Tensor, "N C 2"],
-    boxes: Sequence[Float[Tensor, "n 4"]],
-    kinds: Sequence[Int[Tensor, " n"]],
+    boxes: Sequence[Float[Tensor, "_ 4"]],
+    kinds: Sequence[Int[Tensor, " _"]],
 ) -> Float[np.ndarray, " N"]:
     """Of the classes in a picture, in how many percent their peak lies on a thing of theirs.
 
@@ -46,9 +46,9 @@ def pointing(
     return found
 
 
-def on_things(peak: Float[Tensor, "N 2"], boxes: Sequence[Float[Tensor, "n 4"]]) -> Float[np.ndarray, " N"]:
+def on_things(peak: Float[Tensor, "N 2"], boxes: Sequence[Float[Tensor, "_ 4"]]) -> Float[np.ndarray, " N"]:
     """100 where a place lies on any thing of its picture, 0 where not; NaN where it shows nothing."""
-    hits = [100.0 * bool(inside(at, around).any()) for at, around in zip(peak, boxes, strict=True)]
+    hits = [100.0 * bool(inside(at[None], around).any()) for at, around in zip(peak, boxes, strict=True)]
     return np.where([len(around) > 0 for around in boxes], hits, np.nan)
 
 

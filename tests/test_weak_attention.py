@@ -1,0 +1,195 @@
+"""Chapter 03: its scores against references written out, and its experiment on small data."""
+
+from dataclasses import replace
+
+import labelled
+import numpy as np
+import pytest
+import recordings
+import torch
+from sklearn.metrics import average_precision_score
+
+from companion import experiments
+from companion.datasets import fixations, labelled_pictures
+from companion.datasets.fixations import Fixations
+from companion.datasets.gaze_and_labels import Both, GazeAndLabels
+from companion.datasets.labelled_pictures import LabelledPictures
+from companion.metrics import multi_label
+from companion.models import class_activation, gaze, joint_attention, picture_features
+from companion.records import Run
+
+RUN = Run("03_weakly_supervised_attention", "still_lifes", "quick", "default", "x")
+FIT = {"epochs": 2, "lr": 0.003, "batch_size": 8}
+RNG = np.random.default_rng(0)
+
+
+class Tiny(torch.nn.Module):
+    """In place of EfficientNet: colours at a sixteenth of the size."""
+
+    def __init__(self, trained=True):
+        super().__init__()
+        self.classify = torch.nn.Linear(1280, 10)
+
+    def forward(self, pictures):
+        small = pictures[:, :1, ::16, ::16].float() / 255
+        return {
+            name: small.expand(-1, D, -1, -1) * torch.linspace(-1, 1, D)[:, None, None]
+            for name, D in picture_features.CHANNELS.items()
+        }
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_OUT", str(tmp_path / "out"))
+    monkeypatch.setattr(picture_features, "Layers", Tiny)
+    fixations.recorded.cache_clear()
+    labelled_pictures.parsed.cache_clear()
+
+
+def measured(variant, run=RUN, root=None, **params):
+    params = {"data": {"count": 12, "size": [96, 128]}, "fit": FIT} | params
+    this = replace(run, variant=variant)
+    return experiments.measure(this, experiments.prepare(this, params, root)).record["metrics"]
+
+
+def test_the_peak_is_the_middle_of_the_highest_cell():
+    maps = torch.zeros(2, 3, 4)
+    maps[0, 2, 3] = maps[1, 0, 1] = 1
+    torch.testing.assert_close(multi_label.peaks(maps), torch.tensor([[7 / 8, 5 / 6], [3 / 8, 1 / 6]]))
+
+
+def test_pointing_is_the_share_of_the_classes_that_are_hit():
+    boxes = [torch.tensor([[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1], [0.6, 0, 1, 0.4]]), torch.zeros(0, 4)]
+    kinds = [torch.tensor([0, 0, 2]), torch.zeros(0, dtype=torch.long)]
+    peak = torch.tensor([[[0.7, 0.7], [0.1, 0.1], [0.7, 0.7]], [[0.1, 0.1]] * 3])
+    found = multi_label.pointing(peak, boxes, kinds)  # of class 0 the second box is hit, of class 2 none
+    assert found[0] == 50 and np.isnan(found[1])
+    found = multi_label.on_things(torch.tensor([[0.8, 0.2], [0.1, 0.1]]), boxes)
+    assert found[0] == 100 and np.isnan(found[1])
+    assert multi_label.on_things(torch.tensor([[0.1, 0.9], [0.1, 0.1]]), boxes)[0] == 0
+
+
+def test_average_precision_leaves_out_what_is_ignored():
+    scores, present = RNG.random((30, 4)), RNG.random((30, 4)) < 0.3
+    ignored = (RNG.random((30, 4)) < 0.2) & ~present
+    present[:, 3] = False
+    found = multi_label.average_precisions(scores, present, ignored)
+    for c in range(3):
+        rows = [n for n in range(30) if not ignored[n, c]]
+        want = average_precision_score(present[rows, c], scores[rows, c])
+        assert found[c] == pytest.approx(100 * want)
+    assert np.isnan(found[3])
+
+
+def test_values_of_pictures_are_those_of_the_jackknife():
+    scores, present = RNG.random((12, 3)), RNG.random((12, 3)) < 0.5
+    ignored = np.zeros_like(present)
+    each = multi_label.by_picture(scores, present, ignored)
+    whole = np.mean(multi_label.average_precisions(scores, present, ignored))
+    kept = [n for n in range(12) if n != 4]
+    part = np.mean(multi_label.average_precisions(scores[kept], present[kept], ignored[kept]))
+    assert each[4] == pytest.approx(12 * whole - 11 * part)
+    assert np.isnan(multi_label.by_picture(scores[:1], present[:1], ignored[:1])).all()
+
+
+def test_maps_of_a_network_at_rest():
+    classify, maps = torch.nn.Linear(5, 7), torch.randn(2, 5, 3, 4)
+    logits = classify(maps.mean((2, 3)))
+    for kind in class_activation.MAPS:
+        found = class_activation.ClassActivation(classify, kind)({"head": maps}).map
+        for n, y, x in np.ndindex(2, 3, 4):
+            evidence = classify(maps[n, :, y, x])
+            want = {
+                "cam": evidence[logits[n].argmax()],
+                "log-sum-exp": evidence.exp().sum().log(),
+                "energy": (maps[n, :, y, x] ** 2).mean(),
+            }[kind]
+            torch.testing.assert_close(found[n, y, x], want)
+    with pytest.raises(ValueError, match="unknown map 'gradient'; choose one of cam, log-sum-exp, energy"):
+        class_activation.ClassActivation(classify, "gradient")
+
+
+def joint():
+    torch.manual_seed(0)
+    readout = gaze.Readout({"head": 7}, gaze.gaussian((6, 8)), dropout=0.0)
+    return joint_attention.JointAttention(readout, 3), {"head": torch.randn(5, 7, 3, 4)}
+
+
+def test_classes_are_read_where_it_attends():
+    model, maps = joint()
+    said = model(maps)
+    torch.testing.assert_close(said.attention.exp().sum((1, 2)), torch.ones(5))
+    evidence, share = model.evidence(model.readout.hidden(maps)), said.attention.exp()
+    want = sum(share[:, y, x, None] * evidence[:, :, y, x] for y in range(6) for x in range(8))
+    torch.testing.assert_close(said.logits, want)
+    torch.testing.assert_close(said.gaze.map, model.readout(maps).map)
+
+
+@pytest.mark.parametrize(("looked", "labels"), [(1.0, 0.0), (0.0, 1.0), (1.0, 2.0)])
+def test_each_loss_trains_its_part(looked, labels):
+    model, maps = joint()
+    batch = Both(maps, torch.rand(2, 6, 8), torch.ones(3, 3))
+    joint_attention.objective(model, batch, looked, labels).backward()
+
+    def taught(value):
+        return bool(value.grad is not None and value.grad.abs().sum() > 0)
+
+    assert taught(model.readout.last.weight)
+    assert taught(model.evidence.weight) == (labels > 0)
+    assert taught(model.readout.centre) == (looked > 0)
+    said = model(maps)
+    want = -looked * (batch.counts * said.gaze.map[:2]).sum() / batch.counts.sum()
+    chance = said.logits[2:].sigmoid()
+    torch.testing.assert_close(
+        joint_attention.objective(model, batch, looked, labels), want - labels * chance.log().mean()
+    )
+
+
+def test_pictures_with_labels_are_drawn_anew_and_equally_often(tmp_path):
+    root = labelled.coco(recordings.matlab(tmp_path, "osie"))
+    looked = Fixations("osie", "train", root=root, size=(48, 64), cells=(6, 8))
+    other = LabelledPictures("coco128", "train", root=root, size=(48, 64))
+    both = GazeAndLabels(looked, other, seed=1)
+    first = both.beside.tolist()
+    both.set_epoch(1)
+    assert len(both) == len(first) == 8 and both.beside.tolist() != first
+    assert set(np.bincount(first, minlength=len(other))) <= {1, 2}
+    batch = both.__getitems__([0, 3])
+    assert batch.maps["pictures"].shape == (4, 3, 48, 64) and batch.present.shape == (2, 2)
+    torch.testing.assert_close(batch.maps["pictures"][:2], looked.__getitems__([0, 3]).maps["pictures"])
+    at = other.__getitems__(both.beside[[0, 3]].tolist())
+    torch.testing.assert_close(batch.maps["pictures"][2:], at.maps["pictures"])
+    with pytest.raises(ValueError, match=r"pictures of \(48, 64\) and of \(32, 64\) pixels; give both one"):
+        GazeAndLabels(looked, LabelledPictures("coco128", "train", root=root, size=(32, 64)))
+
+
+@pytest.mark.parametrize("pooling", ["wildcat", "average"])
+def test_from_labels_it_is_scored_on_labels_and_on_boxes(pooling):
+    found = measured(pooling, model={"kind": "wildcat", "pooling": pooling, "trunk": "scratch"})
+    assert {*found} == {"map", "pointing", "on_things", "on_others", "n_test"}
+
+
+def test_maps_of_layers_are_read_where_no_trunk_is_named(tmp_path):
+    run = replace(RUN, source="coco128", profile="full", fold=1)
+    found = measured(
+        "wildcat", run, labelled.coco(tmp_path), data={"size": [64, 64]}, model={"kind": "wildcat"}
+    )
+    assert found["n_test"] == 2
+
+
+@pytest.mark.parametrize("kind", ["centre", *class_activation.MAPS])
+def test_what_nobody_trains_is_scored_on_boxes_and_on_gaze(tmp_path, kind):
+    assert {*measured(kind, model={"kind": kind})} == {"pointing", "on_things", "on_others", "n_test"}
+    root, run = recordings.matlab(tmp_path, "osie"), replace(RUN, source="osie", protocol="five_folds")
+    found = measured(kind, run, root, data={"size": [48, 64], "cells": [6, 8]}, model={"kind": kind})
+    assert {"auc", "sauc", "nss"} <= {*found}
+
+
+def test_gaze_and_labels_are_scored_each_on_its_pictures(tmp_path):
+    root = labelled.coco(recordings.matlab(tmp_path, "osie"))
+    run = replace(RUN, source="osie+coco128", protocol="five_folds")
+    params = {"data": {"size": [48, 64], "cells": [6, 8], "least": 1}, "loss": {"gaze": 1.0, "labels": 1.0}}
+    found = measured("joint", run, root, model={"kind": "joint"}, **params)
+    assert {"auc", "attention_sauc", "map", "on_things"} <= {*found}
+    with pytest.raises(ValueError, match=r"joint, and no other, is for osie\+coco128"):
+        measured("wildcat", run, root, model={"kind": "wildcat"}, **params)
