@@ -12,7 +12,7 @@ from companion.datasets.fixations import Looked
 from companion.datasets.still_lifes import still_lifes
 from companion.metrics import scanpaths
 from companion.models import bottom_up, gaze
-from companion.models.scanpaths import DIRECTIONS, INHIBITED, RINGS, NextFixation
+from companion.models.scanpaths import DIRECTIONS, INHIBITED, RINGS, NextFixation, Static, sampled
 
 COUNTS = torch.from_numpy(np.random.default_rng(0).poisson(0.1, (6, 12, 16))).float()
 PRIOR = gaze.centre_bias(COUNTS)
@@ -168,3 +168,22 @@ def test_paths_that_are_equal_are_alike_and_order_counts():
     assert scanpaths.alike(path, path[1:], 800, 600) == pytest.approx(5 / 6)
     with pytest.raises(ValueError, match="without a fixation"):
         scanpaths.alike(path, path[:0], 800, 600)
+
+
+def test_scanpaths_are_drawn_from_the_density_and_from_what_came_before():
+    density = torch.randn(3, 4).flatten().log_softmax(0).view(3, 4)
+    drawn = sampled(Static(), density, 20_000, 2, 4, torch.Generator().manual_seed(0))
+    for step in range(2):
+        share = torch.bincount(drawn[:, step, 1] * 4 + drawn[:, step, 0], minlength=12) / 20_000
+        torch.testing.assert_close(share.view(3, 4), density.exp(), atol=0.015, rtol=0)
+    told = []
+
+    class Next(torch.nn.Module):
+        def forward(self, density, before, known):
+            told.append((before, known))
+            return density
+
+    drawn = sampled(Next(), density, 5, 4, 2, torch.Generator().manual_seed(0))
+    before, known = told[-1]
+    assert torch.equal(before, drawn[:, [2, 1]]) and known.tolist() == [[1, 1]] * 5
+    assert told[0][1].tolist() == [[1, 0]] * 5 and torch.equal(told[0][0][:, 0], drawn[:, 0])

@@ -9,9 +9,12 @@ import torch
 
 from companion import experiments
 from companion.datasets import fixations
-from companion.datasets.fixations import Fixations
+from companion.datasets.fixations import Fixations, Scanpaths
 from companion.experiments import gaze
+from companion.experiments import scanpaths as ordered
+from companion.metrics import scanpaths
 from companion.models import picture_features
+from companion.models.scanpaths import Static
 from companion.records import Run
 
 RUN = Run("02_gaze", "still_lifes", "quick", "five_folds", "x")
@@ -78,6 +81,54 @@ def test_without_the_weights_the_other_model_is_trained(monkeypatch):
     params = {"data": DATA, "model": {"kind": "readout", "otherwise": {"kind": "scratch"}}, "fit": FIT}
     experiment = experiments.prepare(RUN, params)
     assert experiment.params["model"] == {"kind": "scratch"} and experiment.build().trunk is not None
+
+
+def test_steps_are_all_fixations_but_the_first_of_each_path():
+    data = Fixations("still_lifes", "test", count=4, cells=(12, 16))
+    densities = torch.randn(4, 12, 16)
+    steps, at = Scanpaths(data, densities, 3), 0
+    for n in range(4):
+        for observer in np.unique(data.observer[data.picture == n]):
+            rows = np.flatnonzero((data.picture == n) & (data.observer == observer))
+            path = data.cell(rows).tolist()
+            for step in range(1, len(path)):
+                one = steps.__getitems__([at])
+                assert one.cell[0].tolist() == path[step] and torch.equal(one.density[0], densities[n])
+                known = path[:step][::-1][:3]
+                assert one.known[0].tolist() == [1.0] * len(known) + [0.0] * (3 - len(known))
+                assert one.before[0, : len(known)].tolist() == known and steps.units[at] == data.names[n]
+                at += 1
+    assert at == len(steps)
+
+
+def test_the_order_of_fixations_is_told_on_top_of_a_readout():
+    params = {"data": DATA, "fit": FIT, "before": {"model": {"kind": "scratch"}, "fit": FIT}}
+    found = {}
+    for kind in ("static", "next-fixation", "inhibition"):
+        this = replace(RUN, variant=kind)
+        experiment = experiments.prepare(this, params | {"model": {"kind": kind}})
+        found[kind] = experiments.measure(this, experiment).record["metrics"]
+    assert found["static"]["history"] == 0 and found["inhibition"]["history"] != 0
+    assert found["static"]["people_alike"] == found["inhibition"]["people_alike"] > found["static"]["alike"]
+
+
+def test_scanpaths_are_compared_with_those_of_other_observers():
+    """Written out for a model that draws from the density, of which one cell has all."""
+    data = Fixations("still_lifes", "test", count=1, cells=(12, 16))
+    density = torch.full((1, 12, 16), -1e9)
+    density[0, 5, 9] = 0
+    steps = Scanpaths(data, density, 4)
+    found = ordered.alike(Static(), steps, data, 0)
+    people = [path[:, :2] for path in data.scanpaths(0)]
+    still = [np.tile([9.5 * 128 / 16 - 0.5, 5.5 * 96 / 12 - 0.5], (len(path), 1)) for path in people]
+    for name, paths in {"alike": still, "people_alike": people}.items():
+        values = [
+            scanpaths.alike(paths[i], people[j], 128, 96)
+            for i in range(len(people))
+            for j in range(len(people))
+            if i != j
+        ]
+        assert found[name][0] == pytest.approx(np.mean(values))
 
 
 def test_an_unknown_kind_is_refused():

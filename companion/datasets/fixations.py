@@ -177,3 +177,41 @@ class Fixations(Dataset):
     def __getitem__(self, index: int) -> Looked:
         one = self.__getitems__([index])
         return Looked({name: maps[0] for name, maps in one.maps.items()}, one.counts[0], one.index[0])
+
+
+class Steps(NamedTuple):
+    """A batch of fixations, each but the first of its scanpath, and what came before."""
+
+    density: Float[Tensor, "S h w"]  # log density of the picture
+    before: Int[Tensor, "S L 2"]  # cells x y of earlier fixations, the last one first
+    known: Float[Tensor, "S L"]  # 1, or 0 where the path is shorter
+    cell: Int[Tensor, "S 2"]  # x y, where it went
+
+
+class Scanpaths(Dataset):
+    """All fixations but the first ones.
+
+    Args:
+        data: the pictures, and who looked at them.
+        densities: log density of each of its pictures.
+        lags: L, how many earlier fixations are told.
+    """
+
+    def __init__(self, data: Fixations, densities: Float[Tensor, "N h w"], lags: int) -> None:
+        rows = np.arange(len(data.picture))
+        cells = torch.from_numpy(data.cell(rows))
+        starts = np.r_[True, (np.diff(data.picture) != 0) | (np.diff(data.observer) != 0)]
+        step = rows - np.maximum.accumulate(np.where(starts, rows, 0))  # of its path
+        own = np.flatnonzero(~starts)
+        back = own[:, None] - 1 - np.arange(lags)
+        self.known = torch.from_numpy(np.arange(lags) < step[own, None]).float()
+        self.before, self.cell = cells[back.clip(0)], cells[own]
+        self.picture, self.densities = torch.from_numpy(data.picture[own]), densities
+        self.units = [data.names[n] for n in data.picture[own]]
+
+    def __len__(self) -> int:
+        return len(self.cell)
+
+    def __getitems__(self, indices: Sequence[int]) -> Steps:
+        i = torch.as_tensor(indices)
+        return Steps(self.densities[self.picture[i]], self.before[i], self.known[i], self.cell[i])

@@ -1,9 +1,10 @@
 """Where people look: models between what needs no picture and what other observers tell (chapter 02)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,14 +12,24 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from companion import presets
+from companion import presets, records
 from companion.datasets import fixations
-from companion.datasets.fixations import Fixations, Looked
+from companion.datasets.fixations import Fixations, Looked, Scanpaths
+from companion.experiments import scanpaths
 from companion.files import fingerprint
 from companion.metrics import saliency
 from companion.models import backbones, bottom_up, gaze, picture_features
+from companion.models import scanpaths as next_fixation
 from companion.records import Run
-from companion.training import Experiment, accelerator, fit, save_checkpoint, seed_everything
+from companion.training import (
+    Experiment,
+    accelerator,
+    fit,
+    in_precision,
+    pretrained,
+    save_checkpoint,
+    seed_everything,
+)
 
 FIT = fit  # what takes the options of the presets' `fit`
 CEILINGS = {"observers": False, "one-observer": True}  # does one tell of the others?
@@ -36,21 +47,31 @@ class Fixed(Experiment):
         return model, []
 
 
-def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
-    """Variants: see `FIXED`; and readouts of features of ImageNet, of an untrained network, or from scratch.
+class Looking(NamedTuple):
+    """The pictures of a run, who looked at them, and a model of where, made when they are asked for.
 
-    A variant may have a name behind these, as in readout-block-10: its params tell what differs.
+    Args:
+        side: the pictures of a split.
+        seen: the same, with maps of a network at rest where the model reads those.
+        prior: where people look whatever the picture.
+        data: fingerprints, by name.
     """
-    kind = params["model"].get("kind")
-    if kind not in (*FIXED, *READOUTS):
-        raise ValueError(
-            f"unknown kind {kind!r} of {run.variant} in {run.chapter}; choose one of"
-            f" {', '.join((*FIXED, *READOUTS))}"
-        )
-    if kind == "readout" and "otherwise" in params["model"] and not backbones.installed():
-        params = params | {"model": params["model"]["otherwise"]}
-    params = params | {"model": {key: v for key, v in params["model"].items() if key != "otherwise"}}
-    model, kind = dict(params["model"]), params["model"]["kind"]
+
+    side: Callable[[str], Fixations]
+    seen: Callable[[str], Fixations]
+    prior: Callable[[], Float[Tensor, "h w"]]
+    build: Callable[[], nn.Module]
+    data: Callable[[], dict[str, str]]
+
+
+def looking(run: Run, params: dict, root: str | Path | None, trained: str = "train") -> Looking:
+    """Of a run.
+
+    Args:
+        trained: the split that the model learns from.
+    """
+    model = dict(params["model"])
+    kind = model.pop("kind")
 
     @cache
     def side(split: str) -> Fixations:
@@ -58,7 +79,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
 
     @cache
     def prior() -> Float[Tensor, "h w"]:
-        return gaze.centre_bias(side("train").counts)
+        return gaze.centre_bias(side(trained).counts)
 
     def seen(split: str) -> Fixations:
         its = side(split)
@@ -68,25 +89,91 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
                 its.pictures.see(picture_features.Layers(kind == "readout"), accelerator().device)
         return its
 
-    def build() -> nn.Module:
-        return built(kind, {k: v for k, v in model.items() if k != "kind"}, side("train"), prior())
-
     def data() -> dict[str, str]:
         if run.source == "still_lifes":  # drawn by code, which records compare
             return {run.source: fingerprint(f"{params['data']} {run.seed}".encode())}
         return {run.source: fixations.data_fingerprint(run.source, root)}
 
+    return Looking(side, seen, prior, lambda: built(kind, model, side(trained), prior()), data)
+
+
+class Still(scanpaths.Scanning):
+    """The same, of scanpaths."""
+
+    learn = Fixed.learn
+
+
+def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
+    """Variants: see `FIXED`; readouts of features of ImageNet, of an untrained network, or from scratch; and
+    the order of fixations, see `scanpaths`.
+
+    A variant may have a name behind these, as in readout-block-10: its params tell what differs.
+    """
+    kind, known = params["model"].get("kind"), (*FIXED, *READOUTS, *scanpaths.KINDS)
+    if kind not in known:
+        raise ValueError(
+            f"unknown kind {kind!r} of {run.variant} in {run.chapter}; choose one of {', '.join(known)}"
+        )
+    if kind in scanpaths.KINDS:
+        return in_order(run, params, root)
+    params = installed(params)
+    kind = params["model"]["kind"]
+    its = looking(run, params, root)
     score = ceiling if kind in CEILINGS else scored
     return (Fixed if kind in FIXED else Experiment)(
-        data=data,
-        read=lambda: (side("train"), side("test")),
-        train=partial(seen, "train"),
-        test=partial(seen, "test"),
-        build=build,
+        data=its.data,
+        read=lambda: (its.side("train"), its.side("test")),
+        train=partial(its.seen, "train"),
+        test=partial(its.seen, "test"),
+        build=its.build,
         params=params,
         loss=gaze.objective,
-        score=lambda model, batch: score(model, batch, side("test"), prior()),
+        score=lambda model, batch: score(model, batch, its.side("test"), its.prior()),
         units=presets.claimed(run.chapter),
+    )
+
+
+def installed(params: dict) -> dict:
+    """The same, with the model that is meant where the weights of ImageNet are not installed."""
+    model = params["model"]
+    if model["kind"] == "readout" and not backbones.installed():
+        model = model.get("otherwise", model)
+    return params | {"model": {key: value for key, value in model.items() if key != "otherwise"}}
+
+
+def in_order(run: Run, params: dict, root: str | Path | None) -> Experiment:
+    """The order of fixations, told on top of a readout that all kinds share.
+
+    A readout's densities of pictures that it has learned are sharper than those of new ones. So it learns
+    from four fifths of the training pictures, and what a history is worth is learned from the last fifth.
+    """
+    before = in_precision(params, installed(params["before"]))
+    params = params | {"before": before}
+    its = looking(run, {"data": params["data"], "model": before["model"]}, root, "fit")
+
+    @cache
+    def readout() -> nn.Module:
+        asked_for = {"before": before, "data": params["data"], "split": "fit"}
+        kept = records.checkpoint(replace(run, variant="readout"), asked_for, its.data(), presets.code(run))
+        train = its.seen("fit")
+        return pretrained(its.build, before, train, gaze.objective, seed=run.seed, checkpoint=kept)
+
+    @cache
+    def steps(split: str) -> Scanpaths:
+        return Scanpaths(its.side(split), scanpaths.densities(readout(), its.seen(split)), scanpaths.LAGS)
+
+    kind = params["model"]["kind"]
+    return (Still if kind == "static" else scanpaths.Scanning)(
+        data=its.data,
+        read=lambda: [its.side(split) for split in ("fit", "validation", "test")],
+        train=partial(steps, "validation"),
+        test=partial(steps, "test"),
+        build=lambda: scanpaths.model(kind, its.side("test").cells),
+        params=params,
+        loss=next_fixation.objective,
+        score=scanpaths.bits,
+        units=presets.claimed(run.chapter),
+        looked=partial(its.side, "test"),
     )
 
 

@@ -84,3 +84,45 @@ class NextFixation(nn.Module):
         moved = kernels[lag, rows[..., None], columns[..., None, :]]  # S L h w
         values = self.scale * density + (known[..., None, None] * moved).sum(1)
         return values.flatten(1).log_softmax(1).view_as(values)
+
+
+class Static(nn.Module):
+    """The density of the picture, wherever people looked before."""
+
+    def forward(
+        self, density: Float[Tensor, "S h w"], before: Int[Tensor, "S L 2"], known: Float[Tensor, "S L"]
+    ) -> Float[Tensor, "S h w"]:
+        return density
+
+
+def told(values: Float[Tensor, "S h w"], cell: Int[Tensor, "S 2"]) -> Float[Tensor, " S"]:
+    """Of each map its value at one cell x y."""
+    return values[torch.arange(len(values)), cell[:, 1], cell[:, 0]]
+
+
+def objective(model: nn.Module, batch: tuple) -> Float[Tensor, ""]:
+    """Minus the mean log likelihood of the next fixation, in nats."""
+    return -told(model(*batch[:3]), batch.cell).mean()
+
+
+@torch.no_grad()
+def sampled(
+    model: nn.Module, density: Float[Tensor, "h w"], paths: int, steps: int, lags: int, rng: torch.Generator
+) -> Int[Tensor, "P S 2"]:
+    """Scanpaths of a model: cells x y. The first fixation is drawn from the density itself.
+
+    Args:
+        density: log density of the picture.
+        paths, steps: P and S.
+        lags: L, how many earlier fixations the model is told.
+    """
+    h, w = density.shape
+    every, found = density.expand(paths, h, w), []
+    for step in range(steps):
+        back = found[::-1][:lags]
+        before = torch.stack([*back, *[torch.zeros(paths, 2, dtype=torch.long)] * (lags - len(back))], 1)
+        known = (torch.arange(lags) < len(back)).float().expand(paths, lags)
+        values = model(every, before, known) if step else every
+        flat = torch.multinomial(values.flatten(1).exp(), 1, generator=rng)[:, 0]
+        found.append(torch.stack([flat % w, flat // w], 1))
+    return torch.stack(found, 1)
