@@ -10,6 +10,7 @@ from test_skeleton_datasets import ROOT, needs
 
 from companion.datasets import fixations
 from companion.datasets.fixations import Fixations
+from companion.datasets.still_lifes import still_lifes
 from companion.files import DamagedFile
 from companion.formats import crowd_gaze, eye_tracking, osie
 
@@ -111,7 +112,7 @@ def test_simulated_observers_look_at_things_in_pictures_of_their_own(tmp_path):
     assert test[0].maps["pictures"].shape == (3, 96, 128) and test.counts.shape == (20, 60, 80)
     x, y = test.place.T
     hit = np.zeros(len(x), bool)
-    for n, boxes in enumerate(test.boxes):
+    for n, boxes in enumerate(still_lifes("test", 20).boxes):
         for x0, y0, x1, y1 in boxes.tolist():
             hit |= (test.picture == n) & (x0 <= x) & (x < x1) & (y0 <= y) & (y < y1)
     assert hit.mean() > 0.55

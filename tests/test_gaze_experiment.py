@@ -10,7 +10,7 @@ import torch
 from companion import experiments
 from companion.datasets import fixations
 from companion.datasets.fixations import Fixations, Scanpaths
-from companion.experiments import gaze
+from companion.experiments import faces, gaze
 from companion.experiments import scanpaths as ordered
 from companion.metrics import scanpaths
 from companion.models import picture_features
@@ -133,7 +133,7 @@ def test_scanpaths_are_compared_with_those_of_other_observers():
 
 def test_an_unknown_kind_is_refused():
     with pytest.raises(
-        ValueError, match="unknown kind 'deepgaze' of deepgaze in gaze; choose one of centre-gaussian"
+        ValueError, match="unknown kind 'deepgaze' of deepgaze in gaze; choose one of people, centre"
     ):
         measured("deepgaze")
 
@@ -153,3 +153,37 @@ def test_scores_of_a_density_do_not_depend_on_the_grid():
         uniform = torch.full((h, w), 0.0) - np.log(h * w)
         found = gaze.scores(uniform, True, uniform, places, places, (60, 80))
         assert found["gain"] == pytest.approx(0, abs=1e-6) and found["auc"] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_shares_on_faces_are_of_their_union(tmp_path):
+    root = recordings.matlab(tmp_path, "crowd_gaze")  # a face of 30 x 40 at x 10, y 20 in each picture
+    run = replace(RUN, source="crowd_gaze")
+    data = {"size": [48, 64], "cells": [6, 8]}
+    found = measured("people", run, root, data)
+    assert (
+        found["area_faces"] == found["area_faces_profile"] == pytest.approx(100 * 1200 / 1024 / 768, abs=1e-4)
+    )
+    assert "faces_frontal" not in found and found["faces_few"] == found["faces"]
+    told = measured("centre-bias", run, root, data)
+    test = Fixations("crowd_gaze", "test", root=root, **data)
+    density = gaze.enlarged(
+        gaze.gaze.centre_bias(Fixations("crowd_gaze", "train", root=root, **data).counts), (768, 1024), True
+    )
+    inside = density.exp()[20:60, 10:40].sum().item()
+    assert told["faces"] == pytest.approx(100 * inside, abs=1e-3)
+    at = test.pixels(0)
+    hits = ((at >= torch.tensor([10, 20])) & (at < torch.tensor([40, 60]))).all(1)
+    own = faces.people(test, test.__getitems__([0]))
+    assert own["faces"].item() == pytest.approx(100 * hits.double().mean().item())
+
+
+def test_faces_that_overlap_are_counted_once():
+    boxes = torch.tensor([[1.0, 1, 4, 3], [2, 2, 5, 4]])
+    want = torch.zeros(5, 6, dtype=torch.bool)
+    want[1:3, 1:4] = want[2:4, 2:5] = True
+    assert torch.equal(faces.mask(boxes, 5, 6), want)
+
+
+def test_faces_of_another_source_are_unknown():
+    with pytest.raises(ValueError, match="faces are known of crowd_gaze only"):
+        measured("people")

@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 from companion.datasets.pictures import Pictures
 from companion.datasets.still_lifes import SIZE, still_lifes
 from companion.files import fingerprint
+from companion.formats.crowd_gaze import Faces, faces
 from companion.formats.fixations import GazeFormat, Recording
 
 RECORDED = ("osie", "crowd_gaze", "eye_tracking")
@@ -62,6 +63,13 @@ def recorded(source: str, root: str | Path | None) -> Recording:
     return form(source).parse(*form(source).files(root))
 
 
+@cache
+def found_faces(root: str | Path | None) -> Faces:
+    """All faces of Saliency in Crowd."""
+    paths, beside = form("crowd_gaze").files(root)
+    return faces(paths, beside[1])
+
+
 def folds(count: int) -> list[np.ndarray]:
     """Pictures dealt to five folds at random, always alike."""
     order = np.random.default_rng(0).permutation(count)
@@ -70,6 +78,9 @@ def folds(count: int) -> list[np.ndarray]:
 
 class Fixations(Dataset):
     """One side of a protocol.
+
+    `faces`: of each picture of Saliency in Crowd boxes x0 y0 x1 y1 in pixels, and poses (0 frontal,
+    1 profile, 2 from behind); else empty.
 
     Args:
         source: one of `SOURCES`.
@@ -104,13 +115,13 @@ class Fixations(Dataset):
                 f"split is {split!r}, protocol {protocol!r}; choose train, fit, validation or test,"
                 f" and {' or '.join(PROTOCOLS)}"
             )
-        self.cells = cells[0], cells[1]
+        self.cells, self.faces = (cells[0], cells[1]), []
         if source == "still_lifes":
             scenes = still_lifes("train" if split == "fit" else split, count, seed)
             rows, self.outside, self.names = scenes.fixations, 0, [str(n) for n in range(count)]
             self.size = np.tile(SIZE, (count, 1))
             picture, self.observer, self.order = rows[:, :3].astype(int).T
-            self.place, self.duration, self.boxes = rows[:, 3:5], rows[:, 5], scenes.boxes
+            self.place, self.duration = rows[:, 3:5], rows[:, 5]
             self.pictures, chosen = Pictures(drawn=scenes.pictures), np.arange(count)
         else:
             data = recorded(source, root)
@@ -130,6 +141,11 @@ class Fixations(Dataset):
             self.observer, self.order, self.place, self.duration = (
                 field[mine] for field in (data.observer, data.order, data.place, data.duration)
             )
+            if source == "crowd_gaze":
+                known = found_faces(root)
+                for n in chosen:
+                    its = known.picture == n
+                    self.faces.append((torch.from_numpy(known.box[its]), torch.from_numpy(known.pose[its])))
         self.picture, self.chosen = picture, torch.from_numpy(chosen)
         self.units = self.names
         self.first = np.searchsorted(picture, np.arange(len(chosen) + 1))

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from companion import presets, records
 from companion.datasets import fixations
 from companion.datasets.fixations import Fixations, Looked, Scanpaths
-from companion.experiments import scanpaths
+from companion.experiments import faces, scanpaths
 from companion.files import fingerprint
 from companion.metrics import saliency
 from companion.models import backbones, bottom_up, gaze, picture_features
@@ -33,7 +33,7 @@ from companion.training import (
 
 FIT = fit  # what takes the options of the presets' `fit`
 CEILINGS = {"observers": False, "one-observer": True}  # does one tell of the others?
-FIXED = ("centre-gaussian", "centre-bias", *bottom_up.MODELS, "spectral-residual-centre", *CEILINGS)
+FIXED = ("people", "centre-gaussian", "centre-bias", *bottom_up.MODELS, "spectral-residual-centre", *CEILINGS)
 READOUTS = ("readout", "untrained", "scratch")
 WIDTH = 800  # pixels of OSIE's pictures, of which 24 are what its maps of fixations are blurred by
 
@@ -119,7 +119,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
     params = installed(params)
     kind = params["model"]["kind"]
     its = looking(run, params, root)
-    score = ceiling if kind in CEILINGS else scored
+    score = ceiling if kind in CEILINGS else social if kind == "people" else scored
     return (Fixed if kind in FIXED else Experiment)(
         data=its.data,
         read=lambda: (its.side("train"), its.side("test")),
@@ -182,7 +182,7 @@ def built(kind: str, options: dict, train: Fixations, prior: Float[Tensor, "h w"
     if kind in CEILINGS:
         few = range(0, len(train), max(1, len(train) // 100))  # of which the blur is chosen
         return gaze.Observers([by_observer(train, n) for n in few], prior, CEILINGS[kind])
-    if kind in ("centre-gaussian", "centre-bias"):
+    if kind in ("centre-gaussian", "centre-bias", "people"):
         return gaze.Always(gaze.gaussian(train.cells) if kind == "centre-gaussian" else prior)
     if kind in FIXED:
         of = bottom_up.MODELS[kind.removesuffix("-centre")]
@@ -239,14 +239,34 @@ def scores(
 def scored(
     model: Callable, batch: Looked, test: Fixations, base: Float[Tensor, "h w"]
 ) -> dict[str, Float[Tensor, " B"]]:
-    """`auc` (Judd's), `sauc`, `nss`, `cc`, `sim`, `kl`; of a density `gain`: bits above the centre bias."""
+    """`auc` (Judd's), `sauc`, `nss`, `cc`, `sim`, `kl`; of a density `gain`: bits above the centre bias.
+
+    And where faces are known, how much of a density falls on them; see `faces`.
+    """
     said = model(batch.maps)
     values, density = said.map.cpu(), said.log_density is not None
     rows = []
     for one, n in zip(values, batch.index.tolist(), strict=True):
         size = int(test.size[n, 0]), int(test.size[n, 1])
-        rows.append(scores(one, density, base, test.pixels(n), test.elsewhere(n), size))
+        found = scores(one, density, base, test.pixels(n), test.elsewhere(n), size)
+        if density and test.faces:
+            large = enlarged(one, size, True).exp()
+            found |= faces.shares(test, n, lambda inside, large=large: large[inside].sum().item())
+        rows.append(found)
     return {name: torch.tensor([row[name] for row in rows]) for name in rows[0]}
+
+
+def social(
+    model: nn.Module, batch: Looked, test: Fixations, base: Float[Tensor, "h w"]
+) -> dict[str, Float[Tensor, " B"]]:
+    """How much people look at faces.
+
+    Raises:
+        ValueError: no face is known.
+    """
+    if not test.faces:
+        raise ValueError("faces are known of crowd_gaze only; choose that source")
+    return faces.people(test, batch)
 
 
 def ceiling(
