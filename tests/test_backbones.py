@@ -125,6 +125,8 @@ def test_layers_of_pictures_are_the_whole_networks():
 
 
 def test_an_untrained_network_has_the_same_layers():
+    with pytest.raises(ValueError, match="unknown precision 'f16'; choose f32 or bf16"):
+        picture_features.Layers(False, "f16")
     found = picture_features.Layers(trained=False)(torch.zeros(1, 3, 64, 96, dtype=torch.uint8))
     assert {name: maps.shape[1] for name, maps in found.items()} == picture_features.CHANNELS
     assert not any(value.requires_grad for value in picture_features.Layers(trained=False).parameters())

@@ -35,7 +35,11 @@ def measured(kind, run=RUN, root=None, data=DATA, **model):
 
 
 def test_what_knows_the_picture_tells_more_than_what_does_not():
-    found = {kind: measured(kind) for kind in ("centre-gaussian", "centre-bias", "observers", "one-observer")}
+    few = DATA | {"count": 12}
+    found = {
+        kind: measured(kind, data=few)
+        for kind in ("centre-gaussian", "centre-bias", "observers", "one-observer")
+    }
     assert found["centre-bias"]["gain"] == pytest.approx(0, abs=1e-6)
     assert found["observers"]["auc"] > found["one-observer"]["auc"] > found["centre-bias"]["auc"] + 0.05
     assert found["observers"]["gain"] > found["one-observer"]["gain"] > 0.3
@@ -59,9 +63,9 @@ def test_readouts_see_the_layers_that_they_name(tmp_path, monkeypatch, trained):
     root, seen = recordings.matlab(tmp_path, "osie"), []
 
     class Tiny(torch.nn.Module):
-        def __init__(self, weights):
+        def __init__(self, weights, precision):
             super().__init__()
-            seen.append(weights)
+            seen.append((weights, precision))
 
         def forward(self, pictures):
             small = pictures[:, :1, ::8, ::8].float() / 255
@@ -72,8 +76,8 @@ def test_readouts_see_the_layers_that_they_name(tmp_path, monkeypatch, trained):
     data = {"size": [48, 64], "cells": [6, 8]}
     kind = "readout" if trained else "untrained"
     run = replace(RUN, source="osie", fold=1)
-    found = measured(kind, run, root, data, layers=["block 10"], otherwise={"kind": "scratch"})
-    assert found["n_test"] == 2 and set(seen) == {trained}
+    own = {"layers": ["block 10"], "features": "bf16", "otherwise": {"kind": "scratch"}}
+    assert measured(kind, run, root, data, **own)["n_test"] == 2 and set(seen) == {(trained, "bf16")}
 
 
 def test_without_the_weights_the_other_model_is_trained(monkeypatch):

@@ -71,7 +71,7 @@ def looking(run: Run, params: dict, root: str | Path | None, trained: str = "tra
         trained: the split that the model learns from.
     """
     model = dict(params["model"])
-    kind = model.pop("kind")
+    kind, precision = model.pop("kind"), model.pop("features", "f32")
 
     @cache
     def side(split: str) -> Fixations:
@@ -86,7 +86,7 @@ def looking(run: Run, params: dict, root: str | Path | None, trained: str = "tra
         if kind in ("readout", "untrained") and not its.pictures.maps:
             seed_everything(run.seed)
             with accelerator().main_process_first():  # it fills the cache
-                its.pictures.see(picture_features.Layers(kind == "readout"), accelerator().device)
+                its.pictures.see(picture_features.Layers(kind == "readout", precision), accelerator().device)
         return its
 
     def data() -> dict[str, str]:
