@@ -256,3 +256,17 @@ def test_what_a_model_looked_at_is_given_to_the_player():
     assert seen["labels"] == ["a, read as b", "b, read as a"]
     assert seen["clouds"][0, 0].tolist() == [[5, 0, 15, 10]]
     assert seen["truth"][1, 1].tolist() == [[0, 0, 20, 10]] and "workers" not in seen
+
+
+def test_pictures_of_gaze():
+    image = torch.zeros(3, 30, 40, dtype=torch.uint8)
+    path = np.array([[5.0, 6, 200], [30, 20, 400]])
+    drawn = figures.scanpaths(image, {"ann": path, "bob": path[:1]}, columns=2)
+    other = figures.scanpaths(image, {"ann": path * [1, 1, 3], "bob": path[:1]}, columns=2)
+    assert "ann, bob" in drawn.alt and size(drawn) == size(other) and drawn.data != other.data
+    maps, boxes = torch.rand(2, 3, 4), [torch.tensor([[2.0, 3, 9, 12]])] * 2
+    plain, marked = (figures.heatmaps([image] * 2, {"a": maps, "b": maps}, at) for at in (None, boxes))
+    assert "2 pictures with maps: a, b" in plain.alt and plain.data != marked.data
+    scores = pd.DataFrame({"auc": [0.5, 0.8, 0.9]}, ["low", "model", "high"])
+    lines = figures.between(scores, {"auc": "AUC"}, "low", "high")
+    assert "auc of low, model, high" in lines.alt and min(size(lines)) > 80

@@ -7,11 +7,13 @@ from IPython.display import Markdown
 
 from companion.figures.clouds import chase, corners, looked
 from companion.figures.curves import by_distance, by_glimpses, dealt, growth, over_time
+from companion.figures.gaze import between, heatmaps, scanpaths
 from companion.figures.images import boxed_images, contact_sheet, density, glyphs, maps, objects
 from companion.figures.poses import front, skeletons
 from companion.figures.results import confusion, dumbbells, forest
 
 __all__ = [
+    "between",
     "boxed_images",
     "by_distance",
     "by_glimpses",
@@ -26,10 +28,12 @@ __all__ = [
     "front",
     "glyphs",
     "growth",
+    "heatmaps",
     "looked",
     "maps",
     "objects",
     "over_time",
+    "scanpaths",
     "skeletons",
     "source",
 ]
