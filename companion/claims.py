@@ -171,9 +171,10 @@ def test(said: Statement, its: Sequence[dict]) -> dict:
     seeds = sorted({seed for seed, _ in cells})
     means = [float(np.mean([effects[cell] for cell in cells if cell[0] == seed])) for seed in seeds]
     over = said.chance or 0.0
-    if len(means) < 2:
+    drawn = not all(presets.fixed(run(said, variant)) for _, variant, _ in said.terms)
+    if drawn and len(means) < 2:
         return row | {"effect": means[0] - over, "n": 1, "verdict": "not yet: one seed"}
-    low, high = np.clip(over_seeds(means), *said.bounds) - over
+    low, high = np.clip(over_seeds(means) if drawn else means * 2, *said.bounds) - over
     row |= {"effect": np.mean(means) - over, "low": low, "high": high, "n": len(seeds)}
     if said.chance is not None:
         return row | chance_row(said, cells, said.chance)
@@ -212,9 +213,10 @@ def complete(said: Statement, its: Sequence[dict]) -> tuple[dict[tuple[int, int]
     are of the same params, see `alike`.
     """
     variants = sorted({variant for _, variant, _ in said.terms})
-    plans = [plan for variant in variants if (plan := presets.preset(run(said, variant)))]
-    folds = max(plan[1] for plan in plans)
-    planned = min(plan[2] or SEEDS for plan in plans)
+    listed = {variant: plan for variant in variants if (plan := presets.preset(run(said, variant)))}
+    fixed = [variant for variant in listed if presets.fixed(run(said, variant))]
+    plans, folds = list(listed.values()), max(plan[1] for plan in listed.values())
+    planned = min((plan[2] or SEEDS for variant, plan in listed.items() if variant not in fixed), default=1)
     which = ""
     if len({precision(record) for record in its}) > 1:
         which = str(plans[0][0].get("precision", "f32"))
@@ -224,7 +226,9 @@ def complete(said: Statement, its: Sequence[dict]) -> tuple[dict[tuple[int, int]
     found: dict[tuple[int, int], dict[str, dict]] = {}
     for record in same:
         about = record["run"]
-        found.setdefault((about["seed"], about["fold"]), {})[about["variant"]] = record
+        own_seeds = range(planned) if about["variant"] in fixed else [about["seed"]]
+        for seed in own_seeds:
+            found.setdefault((seed, about["fold"]), {})[about["variant"]] = record
     whole = {
         cell: by
         for cell, by in found.items()

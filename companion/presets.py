@@ -7,6 +7,7 @@ tolerances: {error: 1.0}                 by how much a record that is made again
 presets: profile -> source -> protocol -> shared params, and
     variants: name -> own params         a variant that is not listed gets the shared ones
     folds, seeds                         how many there are; a variant may have its own
+    fixed                                true of a variant that nothing of is drawn: one seed stands for all
     chosen                               where and on which data these numbers were chosen
 claims: what the slides say, see `companion.claims`
 caveats: what must stand beside a number, if anything, see `companion.tables`
@@ -32,7 +33,7 @@ from companion.simulator.release import Release
 
 FOLDER = Path(__file__).resolve().parent / "experiments"
 KEYS = {"notebook": str, "params": list, "needs": list, "tolerances": dict, "presets": dict, "claims": list}
-BESIDE = ("variants", "folds", "seeds", "chosen")  # of a protocol; they are no params
+BESIDE = ("variants", "folds", "seeds", "fixed", "chosen")  # of a protocol; they are no params
 OPTIONS = frozenset("release data pose crops model loss before weights fit".split())  # params that are dicts
 COUNTED = {
     "epochs": (int, 1),
@@ -287,6 +288,8 @@ def numbers(preset: dict, variant: str, where: str) -> tuple[dict, int, int | No
             raise DamagedFile(
                 f"{where}: {key} of {variant} is {value!r}; give a whole number from 1, or none"
             )
+    if own.get("fixed", False) is not False and (own["fixed"] is not True or own.get("seeds") != 1):
+        raise DamagedFile(f"{where}: fixed of {variant} is {own['fixed']!r}; say true, with seeds: 1")
     if not isinstance(own.get("chosen", ""), str):
         raise DamagedFile(f"{where}: chosen of {variant} is {own['chosen']!r}; say it in words")
     params = {key: value for key, value in own.items() if key not in BESIDE}
@@ -319,6 +322,14 @@ def preset(run: Run) -> tuple[dict, int, int | None, str] | None:
     found = protocols[run.protocol]
     own = found["variants"][run.variant] or {}
     return *numbers(found, run.variant, where), (found | own).get("chosen", "")
+
+
+def fixed(run: Run) -> bool:
+    """Does a run's preset say that nothing of it is drawn?"""
+    if preset(run) is None:
+        return False
+    listed = load(run.chapter)["presets"][run.profile][run.source][run.protocol]
+    return (listed["variants"][run.variant] or {}).get("fixed", False)
 
 
 def code(run: Run) -> dict[str, str]:

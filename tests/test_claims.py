@@ -6,6 +6,7 @@ import yaml
 from scipy import stats
 
 from companion import claims, presets, records
+from companion.files import DamagedFile
 
 SETS = {"variants": {"a": None, "b": None}}
 TOY = {
@@ -319,3 +320,31 @@ def test_at_chance_needs_enough_clips_and_no_sign_of_more():
 def test_how_many_are_tested_together():
     said = claims.together(["claim"] * 40 + ["control", "by construction"])
     assert said.startswith("40 claims are tested together") and "1.0 of them would seem to hold" in said
+
+
+FIXED = {"whole": {"seeds": 3, "variants": {"a": None, "b": {"seeds": 1, "fixed": True}}}}
+
+
+def test_a_record_of_which_nothing_is_drawn_stands_beside_every_seed(toy):
+    toy(presets={"full": {"toys": FIXED}})
+    units = np.arange(50.0)
+    its = [record("a", seed, 50 + seed, units=units + seed) for seed in range(3)]
+    its.append(record("b", 0, 40.0, units=units - 9))
+    row = claims.test(BETTER, its)
+    assert row["effect"] == pytest.approx(11) and row["n"] == 3 and row["verdict"] == "holds"
+    assert (row["low"], row["high"]) == pytest.approx(claims.over_seeds([10.0, 11.0, 12.0]))
+    assert claims.test(BETTER, its[:3])["verdict"] == "incomplete: 0 of 3 seeds"
+
+
+def test_where_nothing_is_drawn_the_test_set_decides(toy):
+    toy(presets={"full": {"toys": {"whole": {"variants": {n: {"seeds": 1, "fixed": True} for n in "ab"}}}}})
+    its = [record("a", 0, 50.0, units=np.arange(50.0) + 5), record("b", 0, 45.0, units=np.arange(50.0))]
+    row = claims.test(BETTER, its)
+    assert row["low"] == row["high"] == row["effect"] == 5 and row["n"] == 1 and row["verdict"] == "holds"
+
+
+@pytest.mark.parametrize("own", [{"fixed": True}, {"fixed": True, "seeds": 2}, {"fixed": "yes", "seeds": 1}])
+def test_fixed_goes_with_one_seed(toy, own):
+    toy(presets={"full": {"toys": {"whole": {"seeds": 3, "variants": {"a": own}}}}})
+    with pytest.raises(DamagedFile, match="fixed of a is .*; say true, with seeds: 1"):
+        presets.preset(records.Run("07_toy", "toys", "full", "whole", "a"))

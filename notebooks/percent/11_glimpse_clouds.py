@@ -193,7 +193,7 @@ lie.pivot_table(index=["variant", "score", "windows"], columns="group", values="
 #
 # Profile `full`: in percent, mean ± sd over n seeds, each with other performances: 4,800 clips of 20 people to train on, 1,200
 # clips of 20 others to test. Five seeds are planned for `global`, `clouds`, `clouds-equal-cost`, `crop-detached`, `random`,
-# `windows`, `joints`, `joints-learned` and `forearms-learned`, three for the rest; `n` says how many are measured so far, and a
+# `windows`, `joints`, `joints-learned` and `forearms-learned`, three for the rest but two for `small-…`; `n` says how many are measured so far, and a
 # variant without any is left out. `cost` is of one clip, forward, in millions of multiply-adds, without the backbone's maps and
 # without the crops; of `c3d` and `resnet-lstm`, which read no such maps, it is all. Of the cost of a model with glimpses most is
 # the first stage's trunk, which `global` does not need. `minutes` are of training and testing on one core, and depend on the
