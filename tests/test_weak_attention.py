@@ -14,9 +14,11 @@ from companion.datasets import fixations, labelled_pictures
 from companion.datasets.fixations import Fixations
 from companion.datasets.gaze_and_labels import Both, GazeAndLabels
 from companion.datasets.labelled_pictures import LabelledPictures
+from companion.experiments import weakly_supervised_attention as weak
 from companion.metrics import multi_label
 from companion.models import class_activation, gaze, joint_attention, picture_features
 from companion.records import Run
+from companion.training import save_checkpoint, weights_fingerprint
 
 RUN = Run("03_weakly_supervised_attention", "still_lifes", "quick", "default", "x")
 FIT = {"epochs": 2, "lr": 0.003, "batch_size": 8}
@@ -167,6 +169,18 @@ def test_pictures_with_labels_are_drawn_anew_and_equally_often(tmp_path):
 def test_from_labels_it_is_scored_on_labels_and_on_boxes(pooling):
     found = measured(pooling, model={"kind": "wildcat", "pooling": pooling, "trunk": "scratch"})
     assert {*found} == {"map", "pointing", "on_things", "on_others", "n_test"}
+
+
+def test_it_begins_with_weights_that_are_named(tmp_path, monkeypatch):
+    model = {"kind": "wildcat", "trunk": "scratch"}
+    params = {"data": {"count": 12, "size": [96, 128]}, "fit": FIT, "model": model}
+    monkeypatch.setattr(weak, "checkout", lambda: tmp_path)
+    torch.manual_seed(1)
+    known = experiments.prepare(RUN, params).build()
+    save_checkpoint(tmp_path / "known.safetensors", known)
+    begun = experiments.prepare(RUN, params | {"weights": {"scratch": "known.safetensors"}})
+    assert weights_fingerprint(begun.build()) == weights_fingerprint(known)
+    assert {*begun.data()} == {"still_lifes", "known.safetensors"}
 
 
 def test_maps_of_layers_are_read_where_no_trunk_is_named(tmp_path):

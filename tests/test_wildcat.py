@@ -7,7 +7,6 @@ import torch
 from companion.datasets import labelled_pictures
 from companion.datasets.labelled_pictures import Labelled, LabelledPictures
 from companion.models import wildcat
-from companion.models.gaze import Trunk
 from companion.models.wildcat import POOLINGS, Wildcat
 
 MAPS = {"block 15": torch.randn(3, 6, 4, 5)}
@@ -65,7 +64,7 @@ def test_it_learns_where_from_whether():
 
 def test_a_trunk_begins_from_pictures():
     batch = LabelledPictures("still_lifes", "test", count=2, size=[96, 128]).__getitems__([0, 1])
-    assert Wildcat(96, 6, layer="own", trunk=Trunk())(batch.maps).heatmaps.shape == (2, 6, 12, 16)
+    assert Wildcat(64, 6, layer="own", trunk=wildcat.Trunk())(batch.maps).heatmaps.shape == (2, 6, 12, 16)
 
 
 @pytest.mark.parametrize(("pooling", "M"), [("mean", 4), ("max", 0)])

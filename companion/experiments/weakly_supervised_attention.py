@@ -15,11 +15,20 @@ from companion.datasets.fixations import Fixations
 from companion.datasets.gaze_and_labels import GazeAndLabels
 from companion.datasets.labelled_pictures import LabelledPictures
 from companion.experiments import gaze as looking
-from companion.files import fingerprint
+from companion.files import checkout, fingerprint
 from companion.metrics import multi_label
 from companion.models import class_activation, gaze, joint_attention, picture_features, wildcat
 from companion.records import Run
-from companion.training import Experiment, Scores, accelerator, evaluate, fit, seed_everything, summary
+from companion.training import (
+    Experiment,
+    Scores,
+    accelerator,
+    evaluate,
+    fit,
+    load_checkpoint,
+    seed_everything,
+    summary,
+)
 
 FIT = fit  # what takes the options of the presets' `fit`
 AT_REST = ("centre", *class_activation.MAPS)
@@ -108,11 +117,15 @@ def seen(data: Fixations | LabelledPictures, net: Callable[[], nn.Module]) -> No
 
 def from_labels(run: Run, params: dict, root: str | Path | None) -> Labelling:
     """WILDCAT, and what differs from it in one thing."""
-    scratch = "trunk" in params["model"]
+    scratch, begun = "trunk" in params["model"], params.get("weights", {}).values()
 
     @cache
     def side(split: str) -> LabelledPictures:
         return LabelledPictures(run.source, split, run.fold, run.seed, root, **params["data"])
+
+    def data() -> dict[str, str]:
+        files = {name: fingerprint((checkout() / name).read_bytes()) for name in begun}
+        return fingerprints(run, params, run.source, root) | files
 
     def ready(split: str) -> LabelledPictures:
         if not scratch:
@@ -121,12 +134,16 @@ def from_labels(run: Run, params: dict, root: str | Path | None) -> Labelling:
 
     def build() -> wildcat.Wildcat:
         its, C = options(params, "trunk"), len(side("train").classes)
-        if scratch:
-            return wildcat.Wildcat(gaze.Trunk.channels["own"], C, layer="own", trunk=gaze.Trunk(), **its)
-        return wildcat.Wildcat(picture_features.CHANNELS[its.get("layer", "block 15")], C, **its)
+        if not scratch:
+            return wildcat.Wildcat(picture_features.CHANNELS[its.get("layer", "block 15")], C, **its)
+        trunk = wildcat.Trunk()
+        model = wildcat.Wildcat(trunk.channels, C, layer=trunk.layer, trunk=trunk, **its)
+        for name in begun:
+            load_checkpoint(checkout() / name, model)
+        return model
 
     return Labelling(
-        data=lambda: fingerprints(run, params, run.source, root),
+        data=data,
         read=lambda: (side("train"), side("test")),
         train=partial(ready, "train"),
         test=partial(ready, "test"),

@@ -17,7 +17,7 @@ Letters: B pictures, C classes, D channels of a layer's maps, M maps a class, h 
 
 from typing import NamedTuple
 
-from jaxtyping import Float, Num
+from jaxtyping import Float, Num, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,6 +31,23 @@ class Read(NamedTuple):
 
     logits: Float[Tensor, "B C"]  # of each class by itself
     heatmaps: Float[Tensor, "B C h w"]
+
+
+class Trunk(nn.Module):
+    """A network that begins from nothing, for pictures of few pixels: maps at an eighth of the size."""
+
+    channels, layer = 64, "own"
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers, inputs = [], 3
+        for width, stride in ((16, 2), (24, 2), (32, 1), (48, 2), (64, 1), (self.channels, 1)):
+            layers += [nn.Conv2d(inputs, width, 3, stride, 1), nn.GroupNorm(8, width), nn.ReLU()]
+            inputs = width
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, pictures: UInt8[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B D h w"]]:
+        return {self.layer: self.layers(pictures.float() / 127.5 - 1)}
 
 
 class Wildcat(nn.Module):
