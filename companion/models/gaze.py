@@ -10,7 +10,7 @@ Letters: B pictures, D channels of a layer's maps, h w cells of a density, N tra
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Float, Num, UInt8
@@ -140,12 +140,14 @@ class Readout(nn.Module):
         """What the last layer reads."""
         if self.trunk:
             maps = self.trunk(maps["pictures"])
-        total = 0
+        sums: dict[torch.Size, Tensor] = {}  # of layers of one size
         for name, key in self.names.items():
             seen = F.dropout2d(self.norm[key](maps[name].float()), self.dropout, self.training)
-            # a convolution of 1 x 1 and an enlargement may change places: the cheaper one first
-            total = total + F.interpolate(self.first[key](seen), self.prior.shape, mode="bilinear")
-        return F.softplus(self.second(F.softplus(total)))
+            own = self.first[key](seen)
+            sums[own.shape] = sums.get(own.shape, torch.zeros(())) + own
+        # a convolution of 1 x 1, a sum and an enlargement may change places: the cheaper ones first
+        total = sum(F.interpolate(own, self.prior.shape, mode="bilinear") for own in sums.values())
+        return F.softplus(self.second(F.softplus(cast(Tensor, total))))
 
     def values(self, hidden: Float[Tensor, "B D3 h w"]) -> Float[Tensor, "B h w"]:
         """Before the prior and the softmax."""
