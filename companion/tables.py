@@ -340,27 +340,31 @@ def contrast(
     protocol: str,
     profile: str = "full",
     runs: str | Path = RESULTS / "runs",
+    source: str = "simulated",
+    digits: int = 1,
 ) -> pd.DataFrame:
     """Some variants side by side, in this order: n, mean ± sd of each metric, and what the mean run costs.
 
-    `cost` is `multiply_adds`, in millions, and `minutes` is the time of a training. Records that do not stand
-    and variants without any are left out.
+    `cost` is `multiply_adds`, in millions, where records tell it, and `minutes` is the time of a training.
+    Records that do not stand and variants without any are left out.
 
     Args:
         have: what `measured` gives of the same runs.
     """
-    place = {"notebook": notebook, "profile": profile, "protocol": protocol, "old": ""}
+    place = {"notebook": notebook, "source": source, "profile": profile, "protocol": protocol, "old": ""}
     rows = have[(have[[*place]] == pd.Series(place)).all(axis=1) & have["variant"].isin(variants)]
     if rows.empty:
         return pd.DataFrame(columns=["n", *metrics, "cost", "minutes"])
-    spread = [f" ± {sd:.1f}" if pd.notna(sd) else "" for sd in rows["sd"]]
-    told = rows.assign(told=[f"{mean:.1f}{sd}" for mean, sd in zip(rows["mean"], spread, strict=True)])
+    spread = [f" ± {sd:.{digits}f}" if pd.notna(sd) else "" for sd in rows["sd"]]
+    told = rows.assign(told=[f"{mean:.{digits}f}{sd}" for mean, sd in zip(rows["mean"], spread, strict=True)])
     table = told.pivot_table(index="variant", columns="metric", values="told", aggfunc="first")
     every = frame(notebook, profile, runs)
-    every = every[every["protocol"] == protocol].groupby("variant")[["multiply_adds", "seconds"]].mean()
-    table = table.reindex(columns=list(metrics)).assign(
-        cost=every["multiply_adds"].round(), minutes=(every["seconds"] / 60).round(1)
-    )
+    every = every[(every["protocol"] == protocol) & (every["source"] == source)]
+    costs = every.reindex(columns=["variant", "multiply_adds", "seconds"]).groupby("variant").mean()
+    table = table.reindex(columns=list(metrics))
+    if costs["multiply_adds"].notna().any():
+        table = table.assign(cost=costs["multiply_adds"].round())
+    table = table.assign(minutes=(costs["seconds"] / 60).round(1))
     table.insert(0, "n", rows.groupby("variant")["n"].first())
     return table.reindex([variant for variant in variants if variant in table.index])
 

@@ -107,6 +107,16 @@ def test_variants_stand_side_by_side_with_what_they_cost(results):
         [*table.cost] == [200, 178] and table.minutes["global"] == 2 and math.isnan(table.minutes["clouds"])
     )
     assert tables.contrast(have.assign(old="of another code"), "11_glimpse_clouds", *words).empty
+    put(
+        results,
+        {"accuracy": 0.125},
+        run=records.Run("11_glimpse_clouds", "ntu", "full", "cross_subject", "global"),
+        seconds=60.0,
+    )
+    have = tables.measured(results / "runs").assign(old="")
+    more = {"runs": results / "runs", "source": "ntu", "digits": 3}
+    other = tables.contrast(have, "11_glimpse_clouds", *words, **more)
+    assert [*other.accuracy] == ["0.125"] and "cost" not in other
 
 
 def test_devices_and_commits_are_joined(results):
