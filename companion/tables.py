@@ -310,9 +310,10 @@ def averaged(run: records.Run, metric: str, its: Sequence[dict]) -> tuple[dict, 
     preset = presets.preset(run)
     folds = max(folds_of(run), 1 + max(fold for own in values.values() for fold in own))
     whole = [mean(own.values()) for own in values.values() if len(own) == folds]
+    digits = 2 if whole and abs(mean(whole)) >= 1 else 4  # areas under curves, and bits
     over = {
-        "mean": round(mean(whole), 2) if whole else None,
-        "sd": round(stdev(whole), 2) if len(whole) > 1 else None,
+        "mean": round(mean(whole), digits) if whole else None,
+        "sd": round(stdev(whole), digits) if len(whole) > 1 else None,
         "n": len(whole),
     }
     if not whole:
@@ -472,10 +473,16 @@ def printed(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def printed_claims(claims: pd.DataFrame) -> pd.DataFrame:
-    """Claims with heads and numbers for readers, and whether some of their records are old."""
+    """Claims with heads and numbers for readers, and whether some of their records are old.
+
+    Numbers have one decimal, or three where less than a tenth of one would matter: bits, areas under curves.
+    """
     aged = claims.assign(old=["old" if why else "" for why in claims["old"]])
     shown = aged[[*HEADS]].rename(columns=HEADS).set_index("claim")
-    return shown.round(1).astype(object).where(shown.notna(), "")
+    fine = (claims["matters"] < 0.1).to_numpy()
+    rounded = shown.round(1).astype(object)
+    rounded[fine] = shown[fine].round(3).astype(object)
+    return rounded.where(shown.notna(), "")
 
 
 def show(results: str | Path = RESULTS) -> str:
