@@ -62,9 +62,10 @@ def by_distance(scores: pd.DataFrame) -> Image:
     axes = figure.subplots()
     axes.axhline(100 / 3, color="grey", linestyle="--", linewidth=1, label="chance")
     edges = sorted(set(scores["edge"]))
+    variants = list(scores["variant"].unique())
     for n, (variant, rows) in enumerate(scores.groupby("variant", sort=False)):
         rows = rows.sort_values("edge")
-        places = [edges.index(edge) + 0.12 * (n - 2) for edge in rows["edge"]]
+        places = [edges.index(edge) + 0.12 * (n - (len(variants) - 1) / 2) for edge in rows["edge"]]
         axes.errorbar(places, rows["mean"], rows["sd"], marker="o", capsize=2, linestyle="", label=variant)
     names = [f"{low} to {high}" for low, high in pairwise([0, *edges])]
     axes.set_xticks(range(len(edges)), names)
