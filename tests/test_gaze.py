@@ -187,3 +187,13 @@ def test_scanpaths_are_drawn_from_the_density_and_from_what_came_before():
     before, known = told[-1]
     assert torch.equal(before, drawn[:, [2, 1]]) and known.tolist() == [[1, 1]] * 5
     assert told[0][1].tolist() == [[1, 0]] * 5 and torch.equal(told[0][0][:, 0], drawn[:, 0])
+
+
+def test_an_ensemble_is_the_mean_of_its_densities_and_trains_each():
+    torch.manual_seed(0)
+    members = [readout(dropout=0.0) for _ in range(3)]
+    whole, batch = gaze.Ensemble(members), Looked(LAYERS, COUNTS[:2], torch.arange(2))
+    want = torch.stack([one(LAYERS).map.exp() for one in members]).mean(0)
+    torch.testing.assert_close(whole(LAYERS).map.exp(), want)
+    each = torch.stack([gaze.objective(one, batch) for one in members])
+    torch.testing.assert_close(gaze.objective(whole, batch), each.mean())

@@ -191,3 +191,19 @@ def test_faces_that_overlap_are_counted_once():
 def test_faces_of_another_source_are_unknown():
     with pytest.raises(ValueError, match="faces are known of crowd_gaze only"):
         measured("people")
+
+
+def test_another_dataset_may_help_to_train(tmp_path):
+    root = recordings.matlab(tmp_path, "osie")
+    recordings.matlab(tmp_path, "crowd_gaze")
+    data = {"size": [48, 64], "cells": [6, 8]}
+    run = replace(RUN, source="osie", variant="scratch")
+    params = {"data": data | {"also": "crowd_gaze"}, "model": {"kind": "scratch"}, "fit": FIT}
+    its = experiments.prepare(run, params, root)
+    train, alone = its.train(), Fixations("osie", "train", root=root, **data)
+    assert {*its.data()} == {"osie", "crowd_gaze"} and len(train) == 8 + 10 and len(its.test()) == 2
+    batch = train.__getitems__([3, 9, 17])
+    assert torch.equal(batch.counts[0], alone.counts[3]) and batch.index.tolist() == [3, 1, 1]
+    other = [Fixations("crowd_gaze", split, root=root, **data) for split in ("train", "test")]
+    assert torch.equal(batch.counts[1:], torch.stack([other[0].counts[1], other[1].counts[1]]))
+    assert batch.maps["pictures"].shape == (3, 3, 48, 64)

@@ -195,6 +195,28 @@ class Fixations(Dataset):
         return Looked({name: maps[0] for name, maps in one.maps.items()}, one.counts[0], one.index[0])
 
 
+class Together(Dataset):
+    """Several sets as one, to train on; `index` tells of the pictures of their own sets."""
+
+    def __init__(self, *sets: Fixations) -> None:
+        self.sets, self.ends = sets, np.cumsum([len(one) for one in sets])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def __getitems__(self, indices: Sequence[int]) -> Looked:
+        i = np.asarray(indices)
+        which, starts = np.searchsorted(self.ends, i, "right"), self.ends - [len(one) for one in self.sets]
+        parts = [
+            one.__getitems__((i[which == n] - starts[n]).tolist())
+            for n, one in enumerate(self.sets)
+            if (which == n).any()
+        ]
+        maps = {name: torch.cat([part.maps[name] for part in parts]) for name in parts[0].maps}
+        counts = torch.cat([part.counts for part in parts])
+        return Looked(maps, counts, torch.cat([part.index for part in parts]))
+
+
 class Steps(NamedTuple):
     """A batch of fixations, each but the first of its scanpath, and what came before."""
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from companion import presets, records
 from companion.datasets import fixations
-from companion.datasets.fixations import Fixations, Looked, Scanpaths
+from companion.datasets.fixations import Fixations, Looked, Scanpaths, Together
 from companion.experiments import faces, scanpaths
 from companion.files import fingerprint
 from companion.metrics import saliency
@@ -53,12 +53,14 @@ class Looking(NamedTuple):
     Args:
         side: the pictures of a split.
         seen: the same, with maps of a network at rest where the model reads those.
+        train: what the model learns from: a split, and all of another dataset if `also` names one.
         prior: where people look whatever the picture.
         data: fingerprints, by name.
     """
 
     side: Callable[[str], Fixations]
     seen: Callable[[str], Fixations]
+    train: Callable[[], Fixations | Together]
     prior: Callable[[], Float[Tensor, "h w"]]
     build: Callable[[], nn.Module]
     data: Callable[[], dict[str, str]]
@@ -70,31 +72,37 @@ def looking(run: Run, params: dict, root: str | Path | None, trained: str = "tra
     Args:
         trained: the split that the model learns from.
     """
-    model = dict(params["model"])
-    kind, precision = model.pop("kind"), model.pop("features", "f32")
+    model, options = dict(params["model"]), dict(params["data"])
+    kind, precision, also = model.pop("kind"), model.pop("features", "f32"), options.pop("also", None)
 
     @cache
-    def side(split: str) -> Fixations:
-        return Fixations(run.source, split, run.protocol, run.fold, run.seed, root, **params["data"])
+    def side(split: str, source: str = run.source) -> Fixations:
+        return Fixations(source, split, run.protocol, run.fold, run.seed, root, **options)
 
     @cache
     def prior() -> Float[Tensor, "h w"]:
         return gaze.centre_bias(side(trained).counts)
 
-    def seen(split: str) -> Fixations:
-        its = side(split)
+    def seen(split: str, source: str = run.source) -> Fixations:
+        its = side(split, source)
         if kind in ("readout", "untrained") and not its.pictures.maps:
             seed_everything(run.seed)
             with accelerator().main_process_first():  # it fills the cache
                 its.pictures.see(picture_features.Layers(kind == "readout", precision), accelerator().device)
         return its
 
+    def train() -> Fixations | Together:
+        if not also:
+            return seen(trained)
+        return Together(seen(trained), *(seen(split, also) for split in ("train", "test")))
+
     def data() -> dict[str, str]:
         if run.source == "still_lifes":  # drawn by code, which records compare
             return {run.source: fingerprint(f"{params['data']} {run.seed}".encode())}
-        return {run.source: fixations.data_fingerprint(run.source, root)}
+        sources = [run.source, *([also] if also else [])]
+        return {source: fixations.data_fingerprint(source, root) for source in sources}
 
-    return Looking(side, seen, prior, lambda: built(kind, model, side(trained), prior()), data)
+    return Looking(side, seen, train, prior, lambda: built(kind, model, side(trained), prior()), data)
 
 
 class Still(scanpaths.Scanning):
@@ -123,7 +131,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
     return (Fixed if kind in FIXED else Experiment)(
         data=its.data,
         read=lambda: (its.side("train"), its.side("test")),
-        train=partial(its.seen, "train"),
+        train=its.train,
         test=partial(its.seen, "test"),
         build=its.build,
         params=params,
@@ -155,8 +163,7 @@ def in_order(run: Run, params: dict, root: str | Path | None) -> Experiment:
     def readout() -> nn.Module:
         asked_for = {"before": before, "data": params["data"], "split": "fit"}
         kept = records.checkpoint(replace(run, variant="readout"), asked_for, its.data(), presets.code(run))
-        train = its.seen("fit")
-        return pretrained(its.build, before, train, gaze.objective, seed=run.seed, checkpoint=kept)
+        return pretrained(its.build, before, its.train(), gaze.objective, seed=run.seed, checkpoint=kept)
 
     @cache
     def steps(split: str) -> Scanpaths:
@@ -189,8 +196,10 @@ def built(kind: str, options: dict, train: Fixations, prior: Float[Tensor, "h w"
         return gaze.FromPictures(of, prior if kind.endswith("-centre") else None)
     if kind == "scratch":
         return gaze.Readout(gaze.Trunk.channels, prior, trunk=gaze.Trunk(), **options)
-    layers = options.pop("layers", list(picture_features.CHANNELS))
-    return gaze.Readout({name: picture_features.CHANNELS[name] for name in layers}, prior, **options)
+    layers, members = options.pop("layers", list(picture_features.CHANNELS)), options.pop("members", 1)
+    channels = {name: picture_features.CHANNELS[name] for name in layers}
+    each = [gaze.Readout(channels, prior, **options) for _ in range(members)]
+    return gaze.Ensemble(each) if members > 1 else each[0]
 
 
 def by_observer(data: Fixations, index: int) -> Float[Tensor, "M h w"]:

@@ -157,10 +157,25 @@ class Readout(nn.Module):
         return as_gaze(self.values(self.hidden(maps)) + self.centre * self.prior)
 
 
+class Ensemble(nn.Module):
+    """Readouts that differ in what they began with: the mean of their densities."""
+
+    def __init__(self, members: Sequence[Readout]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def each(self, maps: dict[str, Num[Tensor, "B D h2 w2"]]) -> Float[Tensor, "M B h w"]:
+        """The log density of each member."""
+        return torch.stack([member(maps).map for member in self.members])
+
+    def forward(self, maps: dict[str, Num[Tensor, "B D h2 w2"]]) -> Gaze:
+        return as_gaze(self.each(maps).logsumexp(0))
+
+
 def objective(model: nn.Module, batch: tuple) -> Float[Tensor, ""]:
-    """Minus the mean log likelihood of a fixation, in nats."""
-    density = model(batch.maps).log_density
-    return -(batch.counts * density).sum() / batch.counts.sum()
+    """Minus the mean log likelihood of a fixation, in nats; of an ensemble, the mean over its members."""
+    density = model.each(batch.maps) if isinstance(model, Ensemble) else model(batch.maps).map[None]
+    return -(batch.counts * density).sum() / batch.counts.sum() / len(density)
 
 
 class FromPictures(nn.Module):
