@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -61,9 +62,9 @@ def doctor() -> None:
     typer.echo(f"data        {root or 'COMPANION_DATA is not set: only the embedded data'}")
     for name, check in checks(read=False).items():
         try:
-            typer.echo(f"  {name:9} {check(root)}")
+            typer.echo(f"  {name:12} {check(root)}")
         except (OSError, ValueError) as error:
-            typer.echo(f"  {name:9} {error}")
+            typer.echo(f"  {name:12} {error}")
 
 
 @app.command()
@@ -176,9 +177,9 @@ def checks(read: bool = True) -> dict[str, Callable]:
     """Dataset -> what says that it is whole or how much of it is there, or raises.
 
     Args:
-        read: read every file; else count those of the skeleton datasets, which takes no time.
+        read: read every file; else count clips and pictures, which takes no time.
     """
-    from companion.datasets import digits, sources
+    from companion.datasets import digits, fixations, labelled_pictures, sources
     from companion.experiments.releases import told
     from companion.formats import clips, ntu, simulated
 
@@ -208,6 +209,8 @@ def checks(read: bool = True) -> dict[str, Callable]:
         "digits": lambda root: digits.check("digits", root),
         "mnist": lambda root: digits.check("mnist", root),
         **{name: skeletons(name) for name in ("ntu", "sbu", "msr_daily", "nucla")},
+        **{name: partial(fixations.check, name, read=read) for name in fixations.RECORDED},
+        **{name: partial(labelled_pictures.check, name, read=read) for name in labelled_pictures.FORMATS},
     }
 
 

@@ -7,7 +7,9 @@ import torch
 from PIL import Image
 from scipy.io import loadmat
 from test_skeleton_datasets import ROOT, needs
+from typer.testing import CliRunner
 
+from companion.__main__ import app
 from companion.datasets import fixations
 from companion.datasets.fixations import Fixations
 from companion.datasets.still_lifes import still_lifes
@@ -163,3 +165,17 @@ def test_the_real_crowds():
     paths, beside = crowd_gaze.files(ROOT)
     found, faces = crowd_gaze.parse(paths, beside), crowd_gaze.faces(paths, beside[1])
     assert len(paths) == 500 and len(found.picture) == 126_348 and len(faces.picture) == 9_778
+
+
+def test_a_dataset_is_checked_from_the_command_line(tmp_path):
+    root = recordings.matlab(tmp_path, "osie")
+    done = CliRunner().invoke(app, ["data", "check", "osie", str(root)])
+    words = "10 of 700 pictures, none damaged, 690 missing, 120 fixations of 3 observers, 0 outside left out"
+    assert done.exit_code == 1 and done.output.startswith(f"osie: {words}\n  to be had at https://")
+    path = sorted((root / "osie/stimuli").iterdir())[2]
+    path.write_bytes(path.read_bytes()[:-20])
+    done = CliRunner().invoke(app, ["data", "check", "osie", str(root)])
+    assert done.exit_code != 0 and "1 damaged" in done.output and str(path.name) in done.output
+    table = recordings.table(tmp_path / "own")
+    done = CliRunner().invoke(app, ["data", "check", "eye_tracking", str(table)])
+    assert done.exit_code == 0 and "complete, 2 of 2 pictures, 4 fixations of 2 observers, 1" in done.output

@@ -105,3 +105,12 @@ def test_unknown_names_are_refused():
         LabelledPictures("coco", "train")
     with pytest.raises(ValueError, match="unknown split 'val'"):
         LabelledPictures("still_lifes", "val")
+
+
+def test_labelled_pictures_are_checked_whole(tmp_path):
+    root = labelled.coco(labelled.fruit(tmp_path))
+    with pytest.raises(ValueError, match="unknown source 'coco'"):
+        labelled_pictures.check("coco", root)
+    found = labelled_pictures.check("fruit", root)
+    assert found.startswith("8 of 300 pictures, none damaged, 292 missing, 12 things of 3 classes\n  to be")
+    assert labelled_pictures.check("coco128", root, read=False).startswith("8 of 256 pictures")

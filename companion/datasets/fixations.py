@@ -19,6 +19,7 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from companion.datasets import pictures
 from companion.datasets.pictures import Pictures
 from companion.datasets.still_lifes import SIZE, still_lifes
 from companion.files import fingerprint
@@ -61,6 +62,14 @@ def data_fingerprint(source: str, root: str | Path | None = None) -> str:
 def recorded(source: str, root: str | Path | None) -> Recording:
     """All of a recorded source."""
     return form(source).parse(*form(source).files(root))
+
+
+def check(source: str, root: str | Path | None = None, read: bool = True) -> str:
+    """Is a recorded source whole? See `pictures.check`."""
+    its, data = form(source), recorded(source, root)
+    observers = len({*data.observer.tolist()})
+    about = f"{len(data.picture)} fixations of {observers} observers, {data.outside} outside left out"
+    return pictures.check(data.paths, its.pictures, its.where, about, read)
 
 
 @cache

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from companion.datasets import pictures
 from companion.datasets.pictures import Pictures
 from companion.datasets.still_lifes import SHAPES, SIZE, still_lifes
 from companion.files import fingerprint
@@ -63,6 +64,15 @@ def parsed(
     paths, beside = its.files(root, split)
     names = its.classes(root)
     return paths, [its.parse(path, own, names) for path, own in zip(paths, beside, strict=True)], names
+
+
+def check(source: str, root: str | Path | None = None, read: bool = True) -> str:
+    """Is a source on disk whole? See `pictures.check`."""
+    its = form(source)
+    sides = [parsed(source, split, root) for split in (("train",) if its.folds else ("train", "test"))]
+    things = sum(len(one.kinds) for _, labels, _ in sides for one in labels)
+    about = f"{things} things of {len(sides[0][2])} classes"
+    return pictures.check([path for own, *_ in sides for path in own], its.pictures, its.where, about, read)
 
 
 def scaled(pictures: UInt8[Tensor, "N 3 H W"], size: tuple[int, int]) -> UInt8[Tensor, "N 3 H2 W2"]:

@@ -14,9 +14,36 @@ from torch.nn import functional as F
 from companion import media
 from companion.code import closure, defined
 from companion.datasets import cache
-from companion.files import fingerprint
+from companion.files import DamagedFile, fingerprint
 
 PART = 4  # pictures that a network sees at once
+
+
+def check(paths: Sequence[Path], official: int, where: str, about: str, read: bool = True) -> str:
+    """How many of the `official` pictures of a dataset (0: nobody knows) are there and whole.
+
+    Args:
+        where: these are to be had.
+        about: what else there is.
+        read: decode every picture; else they are counted only.
+
+    Raises:
+        ValueError: damaged pictures; the text counts and names them.
+    """
+    damaged = []
+    for path in paths if read else ():
+        try:
+            media.read_image(path)
+        except DamagedFile as error:
+            damaged.append(str(error))
+    missing, counted = max(0, official - len(paths)), f"{len(paths)} of {official or len(paths)} pictures"
+    if not damaged and not missing:
+        return f"{'complete, ' * read}{counted}, {about}"
+    text = f"{counted}, {len(damaged) or 'none'} damaged, {missing or 'none'} missing, {about}"
+    text = "\n  ".join([text, *damaged, f"to be had at {where}"])
+    if damaged:
+        raise ValueError(text)
+    return text
 
 
 class Pictures:

@@ -24,6 +24,7 @@ class LabelledFormat:
 
     Args:
         name: of the dataset.
+        pictures: of the official release.
         folds: into how many its pictures are dealt; 0: it says itself which are tested.
         where: it is to be had.
         files: of a split (train or test; with folds, all) under a root: pictures, and the file of each.
@@ -32,6 +33,7 @@ class LabelledFormat:
     """
 
     name: str
+    pictures: int
     folds: int
     where: str
     files: Callable[[str | Path | None, str], tuple[list[Path], list[Path]]]

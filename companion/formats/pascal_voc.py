@@ -111,17 +111,18 @@ def fruit(root: str | Path | None, split: str) -> tuple[list[Path], list[Path]]:
 
 FORMATS = {
     "fruit": LabelledFormat(
-        "fruit", 0, "https://github.com/chanjianliu/fruit_recognition", fruit, lambda root: FRUIT, parse
+        "fruit", 300, 0, "https://github.com/chanjianliu/fruit_recognition", fruit, lambda root: FRUIT, parse
     ),
     **{
         f"voc{year}": LabelledFormat(
             f"voc{year}",
+            count,
             0,
             "http://host.robots.ox.ac.uk/pascal/VOC",
             partial(voc, year),
             lambda root: VOC,
             parse,
         )
-        for year in ("2007", "2012")
+        for year, count in (("2007", 9963), ("2012", 11540))
     },
 }

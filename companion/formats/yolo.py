@@ -79,4 +79,6 @@ def parse(picture: Path, path: Path, classes: tuple[str, ...]) -> Labels:
     return labels(kinds, boxes, [False] * len(kinds), size)
 
 
-FORMAT = LabelledFormat("coco128", 5, "https://github.com/lightly-ai/coco128_yolo", files, classes, parse)
+FORMAT = LabelledFormat(
+    "coco128", 256, 5, "https://github.com/lightly-ai/coco128_yolo", files, classes, parse
+)
