@@ -184,7 +184,7 @@ def test_it_begins_with_weights_that_are_named(tmp_path, monkeypatch):
 
 
 def test_maps_of_layers_are_read_where_no_trunk_is_named(tmp_path):
-    run = replace(RUN, source="coco128", profile="full", fold=1)
+    run = replace(RUN, source="coco128", fold=1)
     found = measured(
         "wildcat", run, labelled.coco(tmp_path), data={"size": [64, 64]}, model={"kind": "wildcat"}
     )

@@ -54,7 +54,8 @@ def objects(
     Args:
         moved: from and to, x and y in pixels.
     """
-    figure, places = grid(len(images), columns, 2.6, 2.8)
+    tall = max(image.shape[1] / image.shape[2] for image in images)
+    figure, places = grid(len(images), columns, 2.6, 2.6 * tall + 0.25)
     for n, (axes, image, title) in enumerate(zip(places, images, titles, strict=True)):
         axes.imshow(image.permute(1, 2, 0).numpy())
         axes.set_title(title, fontsize=9)

@@ -115,7 +115,7 @@ experiments.losses(done)
 #
 # What moves a glimpse? A sample between two places of the map is their weighted mean, and the weights change with the place: so
 # the loss has a slope in $x, y, s_x, s_y$. Below, a window begins 12 pixels beside and 6 below what decides, and shall show what
-# a window at the right place shows, on a blurred picture. Eighty steps of Adam on $x$ and $y$ move it there. In the authors' code
+# a window at the right place shows, on a blurred picture (dashed: what decides). Eighty steps of Adam on $x$ and $y$ move it there. In the authors' code
 # the place is taken out of the graph (`crop_gradient=False`): here it would stay. In their model the place still learns from
 # $\mathrm{MLP}(l)$ and from the two losses of places, but not from what the window shows.
 
@@ -131,8 +131,11 @@ if test and test.truth:
     goal = torch.cat([(boxes[t, :2] + boxes[t, 2:]) / 2, torch.tensor([0.25, 0.45])])
     path = figures.chase(soft, goal, goal[:2] + torch.tensor([12 / 80, 6 / 45]), 80)[[0, 10, 25, 79]]
     windows = in_pixels(figures.corners(path), 90, 160).flatten(-2)[:, None]
-    titles = [f"step {n}" for n in (1, 11, 26, 80)]
-    display(figures.objects([picture] * 4, titles, found=windows))
+    away = ((path[:, :2] - goal[:2]) * torch.tensor([80, 45])).norm(dim=-1).tolist()
+    titles = [f"step {n}, {far:.1f} pixels off" for n, far in zip((1, 11, 26, 80), away, strict=True)]
+    decides = in_pixels(boxes[t].unflatten(-1, (2, 2)), 90, 160).flatten(-2)
+    blurred = [(255 * soft).round().byte()] * 4
+    display(figures.objects(blurred, titles, true=[decides] * 4, found=windows))
 
 # %% [markdown]
 # ## Where it looks
