@@ -7,7 +7,7 @@ tolerances: {error: 1.0}                 by how much a record that is made again
 presets: profile -> source -> protocol -> shared params, and
     variants: name -> own params         a variant that is not listed gets the shared ones
     folds, seeds                         how many there are; a variant may have its own
-    fixed                                true of a variant that nothing of is drawn: one seed stands for all
+    fixed                                true where nothing of a variant is drawn: one seed stands for all
     chosen                               where and on which data these numbers were chosen
 claims: what the slides say, see `companion.claims`
 caveats: what must stand beside a number, if anything, see `companion.tables`

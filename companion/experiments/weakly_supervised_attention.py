@@ -6,6 +6,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -192,7 +193,7 @@ def at_rest(run: Run, params: dict, root: str | Path | None) -> Experiment:
     return (looking.Fixed if of_gaze else AtRest)(
         data=lambda: fingerprints(run, params, run.source, root),
         read=lambda: (side("train"), side("test")),
-        train=partial(ready, "train"),
+        train=partial(side, "train"),
         test=partial(ready, "test"),
         build=build,
         params=params,
@@ -205,7 +206,7 @@ def at_rest(run: Run, params: dict, root: str | Path | None) -> Experiment:
 def jointly(run: Run, params: dict, root: str | Path | None) -> Jointly:
     """Gaze and labels."""
     sources = BOTH.split("+")
-    data, its = dict(params["data"]), options(params, "C")
+    data, its = dict(params["data"]), options(params)
     cells, least = data.pop("cells"), data.pop("least")
 
     @cache
@@ -279,7 +280,6 @@ def labelled(rows: dict, test: LabelledPictures, units: Sequence[str]) -> Scores
     if "logits" not in rows:
         return found
     truth = rows["logits"], test.present.bool().numpy(), test.ignored.bool().numpy()
-    precisions = multi_label.average_precisions(*truth)
-    metrics = {"map": round(float(precisions[precisions == precisions].mean()), 4)}
+    metrics = {"map": round(float(np.nanmean(multi_label.average_precisions(*truth))), 4)}
     kept = summary({"map": multi_label.by_picture(*truth)}, test.units, units).units if "map" in units else {}
     return Scores(metrics | found.metrics, found.counts, found.units | kept, found.ids)

@@ -43,7 +43,7 @@ def heatmaps(
     """A row a picture: the picture, then maps over it in grey, each with its own scale.
 
     Args:
-        shown: title -> a map of each picture; a map without values is left blank.
+        shown: title -> a map of each picture.
         boxes: x0 y0 x1 y1 of things, in pixels.
     """
     height, width = images[0].shape[1:]

@@ -204,8 +204,8 @@ lie.pivot_table(index=["variant", "score", "windows"], columns="group", values="
 # `windows`, `joints`, `joints-learned` and `forearms-learned`, three for the rest but two for `small-…`; `n` says how many are measured so far, and a
 # variant without any is left out. `cost` is of one clip, forward, in millions of multiply-adds, without the backbone's maps and
 # without the crops; of `c3d` and `resnet-lstm`, which read no such maps, it is all. Of the cost of a model with glimpses most is
-# the first stage's trunk, which `global` does not need. `minutes` are of training and testing on one core beside other work: two
-# runs of one model differ by up to a factor of 1.7.
+# the first stage's trunk, which `global` does not need. `minutes` are of training and testing on one core beside other work, and are no
+# comparison: two runs of one model differ by up to a factor of 1.7, and of those halted in between (`random`, `forearms-learned`) the pause counts.
 #
 # - `global`: no glimpse. The small network $\Gamma$ reads the whole map, and the mean over all its places and frames gives the class. (Not `context` of chapter 10, which pools the trunk.)
 # - `clouds`: the paper's locator, memory and workers, on early features. `clouds-equal-cost` stops after 10 of 12 epochs; 10.5 would cost as much as `global`.
@@ -233,7 +233,8 @@ tables.contrast(measured, name, variants, columns, "cross_subject")
 #
 # - **Why `clouds` fails.** Not for want of places alone: over seeds its windows hold what decides in 55 % of the frames of `chest` (those of another clip in 32 %) and in 48 % of `face` (35 %). Without
 #   the loss that spreads glimpses, $L_{G1}$, the same locator and workers recognise 97.7 % of `chest`; without the loss that draws them to joints as well, 38.3 %. So $L_{G2}$ brings glimpses to the
-#   hands, and $L_{G1}$, at the weight of 1 that the authors' code has, drives them away again. `face` and `context` stay at chance in every variant of this locator.
+#   hands, and $L_{G1}$, at the weight of 1 that the authors' code has, drives them away again. Why windows that hold the thing in half of the frames
+#   (or in 82 %, those of `crop-detached`) are of no use to the workers, no experiment here shows. `face` and `context` stay within 4 points of chance in every variant of this locator.
 # - **Places by a rule.** On the windows of `forearms` three workers recognise 98.7, 89.0 and 39.3 % of `chest`, `face` and `context`; one worker 98.0, 91.3 and 56.2 %; weights over the frames (`forearms`
 #   in chapter 10) 98.2, 95.3 and 68.2 % for the same two seeds. So one worker is better than three, and both lose of `context` what the windows show.
 # - **To learn places.** From the hands on, learning brings `context` from 38.3 % (`joints`) to 48.4 % (`joints-learned`; three seeds); from beyond the hands on from 75.8 % (`forearms`) to 81.3 %
@@ -273,7 +274,7 @@ tables.contrast(measured, name, variants, columns, "cross_subject")
 # %% [markdown]
 # Where both are at chance, as `clouds` and `crop-detached` are, the gradient cannot show what it is worth; the pair `joints` and `joints-learned` shows it. Of the other three deviations, shared states
 # and the metric of the first batch cost 4.0 and 10.6 points against `forearms-workers`, and one *helps*: with the oldest glimpses counting most, accuracy is 76.7 % against 64.9 %, and within `two` 45.7 %
-# (51.0 and 40.3 % for the two seeds), the only model above chance there. What has been seen clearly early in a clip, before the arm is down again, seems to be kept so; no experiment here shows that this is why.
+# (51.0 and 40.3 % for the two seeds), farther above chance than any other model. What has been seen clearly early in a clip, before the arm is down again, seems to be kept so; no experiment here shows that this is why.
 #
 # The authors' metric is made of 96 glimpses (32 clips, three glimpses), and of fewer than 2048 samples a covariance of 2048 channels has no inverse. On glimpses of 64 channels, as here, it may have one.
 
@@ -301,7 +302,7 @@ protocols = ("cross_subject", "cross_view")
 pd.concat({side: tables.contrast(measured, name, every, columns, side) for side in protocols})
 
 # %% [markdown]
-# With fewer clips the lead of `forearms-learned` over `global` grows: 21.2 points with 1,200 clips a group, 20.3 with 600, 24.6 with 180 (the same two seeds each, across people). `clouds` stays at chance
+# The lead of `forearms-learned` over `global` is largest with the fewest clips: 21.2 points with 1,200 clips a group, 20.3 with 600, 24.6 with 180 (the same two seeds each, across people). `clouds` stays at chance
 # throughout.
 
 # %% [markdown]
