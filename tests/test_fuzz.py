@@ -75,7 +75,7 @@ def bad(folder):
 
     def swallowed(path):
         try:
-            b"x" * (5 << 28)
+            b"x" * (5 << 26)
         except MemoryError:
             raise ValueError(f"{path} is too large") from None
 
@@ -96,7 +96,7 @@ def bad(folder):
     yield "claims, refused", reads(claimed)
     yield "good", reads(lambda path: None)
 
-fuzz.READERS, fuzz.SECONDS = (bad,), 3
+fuzz.READERS, fuzz.SECONDS, fuzz.BYTES = (bad,), 5, 1 << 28
 fuzz.main(2, [])
 """
 
