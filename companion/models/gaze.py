@@ -129,7 +129,9 @@ class Readout(nn.Module):
         self.trunk, self.dropout = trunk, dropout
         names = {name: name.replace(" ", "_") for name in channels}
         self.names = names
-        self.norm = nn.ModuleDict({names[name]: nn.GroupNorm(1, D) for name, D in channels.items()})
+        self.norm = nn.ModuleDict(
+            {names[name]: nn.GroupNorm(1, D, affine=False) for name, D in channels.items()}
+        )
         self.first = nn.ModuleDict({names[n]: nn.Conv2d(D, widths[0], 1) for n, D in channels.items()})
         self.second, self.last = nn.Conv2d(widths[0], widths[1], 1), nn.Conv2d(widths[1], 1, 1)
         self.log_sigma = nn.Parameter(torch.zeros(()))  # of the blur, in cells
