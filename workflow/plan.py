@@ -68,7 +68,8 @@ class Job:
         where = 'import torch; print("" if torch.cuda.is_available() else "env ACCELERATE_USE_CPU=1")'
         launch = f"-m torch.distributed.run --standalone --nproc_per_node {processes} -m companion train"
         words = f"{self.chapter} --source {self.source} --profile {self.profile} --seed {self.seed}"
-        return f"$({python} -c {shlex.quote(where)}) {python} {launch} {words}"
+        alone = "env OMP_NUM_THREADS=1 MKL_NUM_THREADS=1"  # snakemake lets each have all threads of the job
+        return f"{alone} $({python} -c {shlex.quote(where)}) {python} {launch} {words}"
 
     def inputs(self) -> list[str]:
         """What makes a quick run stale; `full` and `paper` look at their records alone."""
