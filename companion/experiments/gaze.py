@@ -188,7 +188,7 @@ def built(kind: str, options: dict, train: Fixations, prior: Float[Tensor, "h w"
     """A model of this kind."""
     if kind in CEILINGS:
         few = range(0, len(train), max(1, len(train) // 100))  # of which the blur is chosen
-        return gaze.Observers([by_observer(train, n) for n in few], prior, CEILINGS[kind])
+        return gaze.Observers([by_observer(train, n) for n in few], prior, CEILINGS[kind], **options)
     if kind in ("centre-gaussian", "centre-bias", "people"):
         return gaze.Always(gaze.gaussian(train.cells) if kind == "centre-gaussian" else prior)
     if kind in FIXED:

@@ -211,21 +211,27 @@ class Observers(nn.Module):
             the prior are those under which each observer is likeliest.
         prior: log density of where people look at other pictures.
         alone: one observer tells of all others; else all others of one.
+        sigma: the blur, in cells; default: chosen.
     """
 
     def __init__(
-        self, counts: Sequence[Float[Tensor, "M h w"]], prior: Float[Tensor, "h w"], alone: bool = False
+        self,
+        counts: Sequence[Float[Tensor, "M h w"]],
+        prior: Float[Tensor, "h w"],
+        alone: bool = False,
+        sigma: int | float | None = None,
     ) -> None:
         super().__init__()
         self.alone = alone
         self.register_buffer("prior", prior)
 
-        def likelihood(sigma: float, share: float) -> float:
-            self.sigma, self.share = sigma, share
+        def likelihood(width: float, share: float) -> float:
+            self.sigma, self.share = width, share
             return sum((self.told(its) * self(its)).sum().item() for its in counts)
 
         self.sigma, self.share = max(
-            ((sigma, share) for sigma in WIDTHS for share in UNIFORM), key=lambda pair: likelihood(*pair)
+            ((width, share) for width in ([sigma] if sigma else WIDTHS) for share in UNIFORM),
+            key=lambda pair: likelihood(*pair),
         )
 
     def told(self, counts: Float[Tensor, "M h w"]) -> Float[Tensor, "M h w"]:
