@@ -5,17 +5,15 @@ there is (a smooth ground, strokes, grain) tells nothing. What the observers loo
 evidence about people: they begin near the middle, then go from thing to thing, some shapes more than others,
 and now and then look anywhere.
 
-Letters: N pictures, K = 6 shapes, n things of a picture, H W its size, F fixations.
+Letters: N pictures, n things of a picture, H W its size, F fixations.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
-
-from companion.files import fingerprint
 
 SHAPES = ("disc", "square", "triangle", "ring", "cross", "star")
 SPLITS = ("train", "validation", "test")
@@ -28,16 +26,9 @@ class StillLifes(NamedTuple):
     """Pictures, and the truth about them."""
 
     pictures: UInt8[Tensor, "N 3 H W"]
-    present: Bool[Tensor, "N K"]
     boxes: list[Float[Tensor, "n 4"]]  # x0 y0 x1 y1 in pixels
     kinds: list[list[int]]  # of each box
     fixations: Float[np.ndarray, "F 6"]  # picture, observer, order, x, y, milliseconds
-
-    @property
-    def fingerprint(self) -> str:
-        """Of pictures and truth."""
-        parts = [self.pictures.numpy(), self.present.numpy(), torch.cat(self.boxes).numpy(), self.fixations]
-        return fingerprint([part.tobytes() for part in parts])
 
 
 def still_lifes(split: str, count: int, seed: int = 0) -> StillLifes:
@@ -53,17 +44,14 @@ def still_lifes(split: str, count: int, seed: int = 0) -> StillLifes:
     if split not in SPLITS or count < 1:
         raise ValueError(f"{count} pictures of {split!r}; choose at least 1 of {', '.join(SPLITS)}")
     rng = np.random.default_rng([seed, SPLITS.index(split), 7])
-    pictures, present, boxes, kinds, looked = [], np.zeros((count, len(SHAPES)), bool), [], [], []
+    pictures, boxes, kinds, looked = [], [], [], []
     for n in range(count):
         picture, its, around = drawn(rng)
         pictures.append(picture)
-        present[n, its] = True
         boxes.append(torch.from_numpy(around))
         kinds.append(its)
         looked += [(n, *row) for row in observed(rng, its, around)]
-    return StillLifes(
-        torch.from_numpy(np.stack(pictures)), torch.from_numpy(present), boxes, kinds, np.array(looked)
-    )
+    return StillLifes(torch.from_numpy(np.stack(pictures)), boxes, kinds, np.array(looked))
 
 
 def drawn(rng: np.random.Generator) -> tuple[np.ndarray, list[int], np.ndarray]:

@@ -42,9 +42,7 @@ def files(root: str | Path | None = None) -> tuple[list[Path], list[Path]]:
 
 def parse(paths: list[Path], beside: list[Path]) -> Recording:
     """What the files hold."""
-    for path, (height, width) in zip(paths, pictures.sizes(paths), strict=True):
-        if (2 * height, 2 * width) != SIZE:
-            raise DamagedFile(f"{path} has {width} x {height} pixels, not 512 x 384; get the file again")
+    pictures.refuse_others(paths, (SIZE[0] // 2, SIZE[1] // 2))
     return of_matlab(paths, beside[0], SIZE)
 
 

@@ -27,9 +27,7 @@ def files(root: str | Path | None = None) -> tuple[list[Path], list[Path]]:
 
 def parse(paths: list[Path], beside: list[Path]) -> Recording:
     """What the files hold."""
-    for path, size in zip(paths, pictures.sizes(paths), strict=True):
-        if size != SIZE:
-            raise DamagedFile(f"{path} has {size[1]} x {size[0]} pixels, not 800 x 600; get the file again")
+    pictures.refuse_others(paths, SIZE)
     return of_matlab(paths, beside[0], SIZE)
 
 

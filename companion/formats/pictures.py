@@ -65,3 +65,16 @@ def size(path: Path) -> tuple[int, int]:
 def sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:
     """Of each picture."""
     return [size(path) for path in paths]
+
+
+def refuse_others(paths: Sequence[Path], of: tuple[int, int]) -> None:
+    """See that all pictures have the height and width of their dataset.
+
+    Raises:
+        DamagedFile: one has not.
+    """
+    for path, (height, width) in zip(paths, sizes(paths), strict=True):
+        if (height, width) != of:
+            raise DamagedFile(
+                f"{path} has {width} x {height} pixels, not {of[1]} x {of[0]}; get the file again"
+            )
