@@ -238,7 +238,7 @@ tables.contrast(measured, name, variants, columns, "cross_subject")
 #   `chest`; workers that begin anew on the places of a trained `crop-detached`, at rest, 74 % (seed 2; measured aside, no record; `docs/ledger.md`). `context` stays at chance in every variant of this locator, and `face` in all but `no-diversity`.
 # - **Places by a rule.** On the windows of `forearms` three workers recognise 98.7, 91.7 and 52.1 % of `chest`, `face` and `context` (three seeds; of `context` 38, 41 and 78 %); weights over the frames
 #   (`forearms` in chapter 10) 98.7, 95.8 and 72.6 % for the same seeds. One worker recognises 98.4,
-#   93.1 and 63.1 % (of `context` 53, 59 and 77 %). So in two seeds of three the workers lose of `context` what the windows show, three of them more than one.
+#   93.1 and 63.1 % (of `context` 59, 53 and 77 %). So in two seeds of three the workers lose of `context` what the windows show, three of them more than one.
 # - **To learn places.** From beyond the hands on, learning brings `context` from 75.8 % (`forearms`) to 81.3 % (`forearms-learned`): by 10, 9, 1 and 2 points in the four seeds. From the hands on nothing is
 #   sure: 42.8 % (`joints`) and 46.8 % (`joints-learned`), by 15, 14, 1 and -14 points.
 # - **To see all is not enough.** `windows` hold the thing in every frame and recognise 36.4 % of `context`: nothing tells which of the three things is pointed at. A window on the line of the forearm
