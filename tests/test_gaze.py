@@ -56,6 +56,11 @@ def test_an_observer_is_told_by_the_others_alone():
     alone = gaze.Observers([COUNTS], PRIOR, alone=True)
     torch.testing.assert_close(alone(changed)[1], alone(COUNTS)[1])
     torch.testing.assert_close(alone.told(COUNTS)[0], COUNTS[1:].sum(0))
+    given = gaze.Observers([COUNTS], PRIOR, sigma=2.4)
+    blurred = gaze.mixed(COUNTS[1:].sum(0), 2.4, 0.0)
+    torch.testing.assert_close(
+        given(COUNTS)[0].exp(), (1 - given.share) * blurred + given.share * PRIOR.exp()
+    )
 
 
 def test_a_readout_without_weights_is_the_prior():

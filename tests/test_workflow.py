@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -428,8 +429,14 @@ def test_several_processes_train_what_a_notebook_then_finds(tmp_path, monkeypatc
     job = Job("05_hard_attention", "digits", "quick", 0)
     assert job.train(1) == ":" == Job("00_the_lecture", "none", "quick", 0).train(2)
     own = " --variant fc-16 --protocol centred-28"
-    env = os.environ | {"COMPANION_OUT": str(tmp_path)}
+    env = os.environ | {"COMPANION_OUT": str(tmp_path), "OMP_NUM_THREADS": "2"}  # as snakemake has it
     subprocess.run(job.train(2) + own, shell=True, check=True, env=env, cwd=HOUSE)
+    threads = "import os; os.write(1, os.environ['OMP_NUM_THREADS'].encode() + b' ')"
+    said = job.train(2).replace(
+        "-m companion train", f"--no-python {sys.executable} -c {shlex.quote(threads)}"
+    )
+    done = subprocess.run(said, shell=True, check=True, env=env, cwd=HOUSE, capture_output=True, text=True)
+    assert done.stdout.split() == ["1", "1"], "two processes must not take four threads of two processors"
     (path,) = (tmp_path / "runs").rglob("*.json")
     assert records.read(path)["provenance"]["processes"] == 2
 
