@@ -275,7 +275,7 @@ tables.contrast(measured, name, variants, columns, "cross_subject")
 
 # %% [markdown]
 # Where both are at chance, as `clouds` and, but for one seed of four within `chest` (71 %), `crop-detached` are, the gradient cannot show what it is worth; nor does the pair `joints` and `joints-learned` show it so
-# far. Of the other three deviations, shared states and the metric of the first batch cost 4.0 and 10.6 points against `forearms-workers` for the same two seeds, and one *helps*: with the oldest glimpses counting
+# far. Of the other three deviations, shared states cost 6.8 points against `forearms-workers` (three seeds), the metric of the first batch 10.6 (two, as the next), and one *helps*: with the oldest glimpses counting
 # most, accuracy is 76.7 % against 64.9 %, and within `two` 45.7 % (51.0 and 40.3 % for the two seeds), farther above chance than any other model. What has been seen clearly early in a clip, before the arm is down again, seems to be kept so; no experiment here shows that this is why.
 #
 # The authors' metric is made of 96 glimpses (32 clips, three glimpses), and of fewer than 2048 samples a covariance of 2048 channels has no inverse. On glimpses of 64 channels, as here, it may have one.
