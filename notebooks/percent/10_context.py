@@ -179,7 +179,7 @@ runs.pivot_table(index="metric", columns=["variant", "n"], values=["mean", "sd"]
 
 # %% [markdown]
 # The error of the hand, and how recognition depends on how far the thing is from the hand. Each group of dots is one range of distance; an error bar is the sd over seeds.
-# From the nearest range to the farthest `forearms` recognise 79, 82, 71 and 68 %, `hands` 50, 38, 34 and 40 %; `context` is at chance throughout (four seeds).
+# From the nearest range to the farthest `forearms` recognise 79, 82, 71 and 68 %, `hands` 49, 38, 33 and 38 %; `context` is at chance throughout (five seeds, four of `forearms`).
 
 # %%
 errors = every[(every.variant == "context") & every.metric.str.match("hand_error")]
