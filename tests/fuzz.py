@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import asking
 import av
 import labelled
 import numpy as np
@@ -41,6 +42,7 @@ from companion.datasets import fixations, hands, skeletons, video_clips
 from companion.experiments.releases import asked
 from companion.formats import (
     crowd_gaze,
+    daquar,
     mnist,
     msr_daily,
     ntu,
@@ -49,6 +51,7 @@ from companion.formats import (
     osie,
     pascal_voc,
     sbu,
+    vqa,
     yolo,
 )
 from companion.models import backbones, dpm, hand_attention, video_baselines
@@ -421,7 +424,17 @@ def looked(folder: Path) -> Iterator[tuple[str, Case]]:
     yield "yolo, classes.yaml", case(names, lambda _: yolo.classes(folder), *YAML)
 
 
-READERS = results, pictures, films, texts, simulated, weights, models, looked
+def questions(folder: Path) -> Iterator[tuple[str, Case]]:
+    """Questions about pictures."""
+    for form in (daquar.FORMAT, vqa.FORMAT):
+        top, beside = form.files(getattr(asking, form.name)(folder / form.name), "train")
+        for path in beside:
+            more = JSON if path.suffix == ".json" else ()
+            read = lambda _, form=form, top=top, beside=beside: form.parse(top, beside)  # noqa: E731
+            yield f"{form.name}, {path.name}", case(path, read, *more)
+
+
+READERS = results, pictures, films, texts, simulated, weights, models, looked, questions
 
 
 def outcome(case: Case, content: bytes) -> str:

@@ -1,0 +1,322 @@
+"""Stacked attention networks for questions about pictures (Yang, He, Gao, Deng, Smola, CVPR 2016).
+
+And what they are held against: no picture, no question, no attention, and cross-attention with several heads.
+
+A question is read into one vector, a picture into a vector for each of its regions. Each layer of attention
+(a hop) weights the regions by what is known so far, and adds what they hold:
+
+    v_i = tanh(W_I f_i + b_I)                           regions
+    h_i = tanh(W_A v_i + W_Q u^(k-1) + b_A)             u^0 = v_Q, the question
+    p_i = softmax(w h_i + b)
+    u^k = u^(k-1) + sum_i p_i v_i
+    answer = softmax(W u^K + b)
+
+The authors' code differs: tanh is taken of W_A v_i and of W_Q u + b_A before they are added, and once more of
+w h_i + b, so that of N regions none can weigh more than e / (e + (N - 1) / e).
+
+Letters: P pictures of a batch, B questions about them, L words, V words known, A answers, h w regions of a
+picture (N in all), D channels of their features, d the size of all vectors, K hops.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int, Num, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+FREQUENCIES = torch.tensor([0.5, 1.0, 2.0, 4.0])  # half turns over the picture, of the code of places
+PADDING = 0  # the word that stands behind the last one
+
+
+class Answered(NamedTuple):
+    """What is said to questions."""
+
+    logits: Float[Tensor, "B A"]
+    weights: Float[Tensor, "B K h w"]  # of each hop, summing to 1 over the regions; K = 0 without attention
+
+
+class Trunk(nn.Module):
+    """A network that begins from nothing: maps at an eighth of the size.
+
+    Each place sees 23 pixels of the picture: a thing of a room and what it lies on, not what is behind that.
+    """
+
+    channels = {"own": 96}
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers, inputs = [], 3
+        for width, size, stride in ((24, 3, 2), (48, 3, 2), (64, 3, 1), (96, 3, 2), (96, 1, 1)):
+            layers += [nn.Conv2d(inputs, width, size, stride, size // 2), nn.GroupNorm(8, width), nn.ReLU()]
+            inputs = width
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, pictures: UInt8[Tensor, "P 3 H W"]) -> dict[str, Float[Tensor, "P D h w"]]:
+        return {"own": self.layers(pictures.float() / 127.5 - 1)}
+
+
+class Regions(nn.Module):
+    """v_i of a picture's regions, from maps of one or more layers, side by side.
+
+    Args:
+        channels: of each layer that is read.
+        places: does it also read where a region lies, as two numbers from -1 to 1?
+        trunk: makes the maps from pictures, and is trained with the rest; default: they are given.
+    """
+
+    def __init__(
+        self, channels: dict[str, int], d: int, dropout: float, places: bool, trunk: nn.Module | None
+    ) -> None:
+        super().__init__()
+        self.trunk, self.names, self.places = trunk, tuple(channels), places
+        self.dropout = nn.Dropout(dropout)
+        self.project = nn.Linear(sum(channels.values()) + 4 * len(FREQUENCIES) * places, d)
+
+    def forward(self, maps: dict[str, Num[Tensor, "P ..."]]) -> Float[Tensor, "P h w d"]:
+        if self.trunk:
+            maps = self.trunk(maps["pictures"])
+        read = [maps[name].float() for name in self.names]
+        seen = torch.cat([F.interpolate(one, read[0].shape[2:], mode="bilinear") for one in read], 1)
+        seen = self.dropout(seen.permute(0, 2, 3, 1))
+        if self.places:
+            y, x = (torch.linspace(-1, 1, side, device=seen.device) for side in seen.shape[1:3])
+            place = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
+            angle = torch.pi * FREQUENCIES.to(seen.device) * place[..., None]
+            where = torch.cat([angle.sin(), angle.cos()], -1).flatten(-2)
+            seen = torch.cat([seen, where.expand(len(seen), *where.shape)], -1)
+        return torch.tanh(self.project(seen))
+
+
+class WordsInOrder(nn.Module):
+    """A question as the last state of an LSTM."""
+
+    def __init__(self, V: int, E: int, d: int, dropout: float) -> None:
+        super().__init__()
+        self.embed, self.dropout = nn.Embedding(V, E, PADDING), nn.Dropout(dropout)
+        self.read = nn.LSTM(E, d, batch_first=True)
+
+    def forward(self, words: Int[Tensor, "B L"]) -> Float[Tensor, "B d"]:
+        states, _ = self.read(self.dropout(self.embed(words)))
+        last = (words != PADDING).sum(1).clamp_min(1) - 1
+        return states[torch.arange(len(words)), last]
+
+
+class WordsInGroups(nn.Module):
+    """A question as the highest answers of filters on one, two and three words."""
+
+    def __init__(self, V: int, E: int, d: int, dropout: float) -> None:
+        super().__init__()
+        self.embed, self.dropout = nn.Embedding(V, E, PADDING), nn.Dropout(dropout)
+        sizes = {1: d // 4, 2: d // 4, 3: d - 2 * (d // 4)}
+        self.filters = nn.ModuleList(nn.Conv1d(E, width, n, padding=n - 1) for n, width in sizes.items())
+
+    def forward(self, words: Int[Tensor, "B L"]) -> Float[Tensor, "B d"]:
+        seen, length = self.dropout(self.embed(words)).mT, (words != PADDING).sum(1)[:, None, None]
+        found = []
+        for each in self.filters:
+            answers = each(seen)  # those that see no word say nothing
+            none = (
+                torch.arange(answers.shape[-1], device=words.device)
+                >= length + answers.shape[-1] - words.shape[1]
+            )
+            found.append(answers.masked_fill(none, -torch.inf).amax(-1).tanh())
+        return torch.cat(found, 1)
+
+
+READERS = {"lstm": WordsInOrder, "cnn": WordsInGroups}
+
+
+class Hop(nn.Module):
+    """One layer of attention.
+
+    Args:
+        apart: as in the authors' code: a tanh of each summand, not of their sum.
+        bounded: as there: a tanh of what goes into the softmax.
+    """
+
+    def __init__(self, d: int, inner: int, dropout: float, apart: bool, bounded: bool) -> None:
+        super().__init__()
+        self.apart, self.bounded = apart, bounded
+        self.of_regions, self.of_known = nn.Linear(d, inner, bias=False), nn.Linear(d, inner)
+        self.dropout, self.weigh = nn.Dropout(dropout), nn.Linear(inner, 1)
+
+    def forward(
+        self, regions: Float[Tensor, "P N d"], known: Float[Tensor, "B d"], picture: Int[Tensor, " B"]
+    ) -> Float[Tensor, "B N"]:
+        one, other = self.of_regions(regions)[picture], self.of_known(known)[:, None]
+        hidden = one.tanh() + other.tanh() if self.apart else (one + other).tanh()
+        logits = self.weigh(self.dropout(hidden))[..., 0]
+        return (logits.tanh() if self.bounded else logits).softmax(-1)
+
+
+class StackedAttention(nn.Module):
+    """Answer a question by weighting a picture's regions, hop after hop.
+
+    Args:
+        channels: D of each layer that is read.
+        V, A: words and answers.
+        hops: K; with 0 the question alone is read.
+        d, inner, embedding: sizes of vectors, of h, and of words.
+        reader: of questions, one of `READERS`.
+        dropout: of features, words, h and what the answer is read from, in training.
+        apart, bounded: as the authors' code has it, see `Hop`.
+        places: see `Regions`.
+        trunk: makes the maps from pictures; default: they are given.
+
+    Raises:
+        ValueError: an unknown reader, or fewer than 0 hops.
+    """
+
+    def __init__(
+        self,
+        channels: dict[str, int],
+        V: int,
+        A: int,
+        *,
+        hops: int = 2,
+        d: int = 128,
+        inner: int = 128,
+        embedding: int = 64,
+        reader: str = "lstm",
+        dropout: float = 0.0,
+        apart: bool = False,
+        bounded: bool = False,
+        places: bool = True,
+        trunk: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        if reader not in READERS or hops < 0:
+            raise ValueError(
+                f"{hops} hops, questions read by {reader!r}; choose 0 or more, and {' or '.join(READERS)}"
+            )
+        self.words = READERS[reader](V, embedding, d, dropout)
+        self.regions = Regions(channels, d, dropout, places, trunk) if hops else None
+        self.hops = nn.ModuleList(Hop(d, inner, dropout, apart, bounded) for _ in range(hops))
+        self.dropout, self.answer = nn.Dropout(dropout), nn.Linear(d, A)
+
+    def forward(
+        self, maps: dict[str, Num[Tensor, "P ..."]], picture: Int[Tensor, " B"], words: Int[Tensor, "B L"]
+    ) -> Answered:
+        known, weights = self.words(words), []
+        if self.regions is None:
+            return Answered(self.answer(self.dropout(known)), known.new_zeros(len(known), 0, 1, 1))
+        regions = self.regions(maps)
+        size, regions = regions.shape[1:3], regions.flatten(1, 2)
+        for hop in self.hops:
+            weights.append(hop(regions, known, picture))
+            known = known + torch.einsum("bn,bnd->bd", weights[-1], regions[picture])
+        return Answered(self.answer(self.dropout(known)), torch.stack(weights, 1).unflatten(-1, size))
+
+
+class Pooled(nn.Module):
+    """Answer from the mean of all regions: nothing is attended.
+
+    Args:
+        known: what is read: "picture"; or picture and question, as their "sum" or side by side
+            ("concatenation", with a hidden layer behind it).
+        more: see `StackedAttention`.
+
+    Raises:
+        ValueError: another word for `known`, or an unknown reader.
+    """
+
+    def __init__(
+        self,
+        channels: dict[str, int],
+        V: int,
+        A: int,
+        *,
+        known: str = "concatenation",
+        d: int = 128,
+        embedding: int = 64,
+        reader: str = "lstm",
+        dropout: float = 0.0,
+        places: bool = True,
+        trunk: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        if known not in ("picture", "sum", "concatenation") or reader not in READERS:
+            raise ValueError(
+                f"known is {known!r}, questions read by {reader!r}; choose picture, sum or concatenation,"
+                f" and {' or '.join(READERS)}"
+            )
+        self.known = known
+        self.words = None if known == "picture" else READERS[reader](V, embedding, d, dropout)
+        self.regions = Regions(channels, d, dropout, places, trunk)
+        self.join = nn.Linear(2 * d, d) if known == "concatenation" else None
+        self.dropout, self.answer = nn.Dropout(dropout), nn.Linear(d, A)
+
+    def forward(
+        self, maps: dict[str, Num[Tensor, "P ..."]], picture: Int[Tensor, " B"], words: Int[Tensor, "B L"]
+    ) -> Answered:
+        seen = self.regions(maps).mean((1, 2))[picture]
+        if self.words:
+            asked = self.words(words)
+            seen = torch.cat([seen, asked], 1) if self.join else seen + asked
+        if self.join:
+            seen = torch.tanh(self.join(self.dropout(seen)))
+        return Answered(self.answer(self.dropout(seen)), seen.new_zeros(len(seen), 0, 1, 1))
+
+
+class CrossAttention(nn.Module):
+    """A question that attends to regions with several heads, as in transformers (Vaswani et al., NIPS 2017).
+
+    In each of K layers the question's vector is the query, and regions are keys and values; what the heads
+    read is added to it, and then what a small network makes of that. Weights are the mean over heads.
+
+    Args:
+        hops: K.
+        heads: of each layer.
+        more: see `StackedAttention`.
+
+    Raises:
+        ValueError: an unknown reader, or no layer.
+    """
+
+    def __init__(
+        self,
+        channels: dict[str, int],
+        V: int,
+        A: int,
+        *,
+        hops: int = 2,
+        heads: int = 4,
+        d: int = 128,
+        embedding: int = 64,
+        reader: str = "lstm",
+        dropout: float = 0.0,
+        places: bool = True,
+        trunk: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        if reader not in READERS or hops < 1:
+            raise ValueError(
+                f"{hops} layers, questions read by {reader!r}; choose 1 or more, and {' or '.join(READERS)}"
+            )
+        self.words = READERS[reader](V, embedding, d, dropout)
+        self.regions = Regions(channels, d, dropout, places, trunk)
+        self.attend = nn.ModuleList(
+            nn.MultiheadAttention(d, heads, dropout, batch_first=True) for _ in range(hops)
+        )
+        self.think = nn.ModuleList(
+            nn.Sequential(
+                nn.LayerNorm(d), nn.Linear(d, 2 * d), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * d, d)
+            )
+            for _ in range(hops)
+        )
+        self.norm = nn.ModuleList(nn.LayerNorm(d) for _ in range(hops + 1))
+        self.dropout, self.answer = nn.Dropout(dropout), nn.Linear(d, A)
+
+    def forward(
+        self, maps: dict[str, Num[Tensor, "P ..."]], picture: Int[Tensor, " B"], words: Int[Tensor, "B L"]
+    ) -> Answered:
+        known, regions, weights = self.words(words), self.regions(maps), []
+        size, keys = regions.shape[1:3], regions.flatten(1, 2)[picture]
+        for attend, think, norm in zip(self.attend, self.think, self.norm, strict=False):
+            read, weight = attend(norm(known)[:, None], keys, keys)
+            weights.append(weight[:, 0])
+            known = known + read[:, 0]
+            known = known + think(known)
+        logits = self.answer(self.dropout(self.norm[-1](known)))
+        return Answered(logits, torch.stack(weights, 1).unflatten(-1, size))
