@@ -61,7 +61,7 @@ def test_a_missing_picture_or_file_is_named(tmp_path, form):
     folder, beside = form.files(root, "train")
     picture = sorted(folder.glob("*.jpg"))[0]
     picture.unlink()
-    with pytest.raises(FileNotFoundError, match=f"no picture .*{picture.name}, of which"):
+    with pytest.raises(DamagedFile, match=f"(line|number) .*: no picture .*{picture.name}; get it again"):
         parsed(form, root)
     beside[0].unlink()
     with pytest.raises(FileNotFoundError, match=f"no .*{beside[0].name}; get it from https"):

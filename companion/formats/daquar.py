@@ -34,8 +34,8 @@ def parse(folder: Path, beside: list[Path]) -> Asked:
     """The questions of a file.
 
     Raises:
-        DamagedFile: a line is no question, answer or picture; the number of lines is no multiple of three.
-        FileNotFoundError: a picture is missing.
+        DamagedFile: a line is no question, answer or picture that is there; the number of lines is no
+            multiple of three.
     """
     (path,) = beside
     lines = [line.strip() for line in path.read_text(encoding="latin-1").split("\n")]
@@ -52,13 +52,11 @@ def parse(folder: Path, beside: list[Path]) -> Asked:
         if not (name.startswith("image") and name[5:].isdecimal() and name.isascii()):
             raise DamagedFile(f"{path}, line {n + 3}: {name[:80]!r} is no picture; get the file again")
         things = ", ".join(sorted(part.strip() for part in answer.split(",")))
+        if not (folder / f"{name}.jpg").is_file():
+            raise DamagedFile(f"{path}, line {n + 3}: no picture {folder / name}.jpg; get it again")
         rows.append((known.setdefault(name, len(known)), question, (things,), kind(question)))
-    paths = tuple(folder / f"{name}.jpg" for name in known)
-    for place in paths:
-        if not place.is_file():
-            raise FileNotFoundError(f"no picture {place}, of which {path.name} asks; get it again")
     picture, question, answers, kinds = zip(*rows, strict=True)
-    return Asked(paths, np.array(picture), question, answers, kinds)
+    return Asked(tuple(folder / f"{name}.jpg" for name in known), np.array(picture), question, answers, kinds)
 
 
 def kind(question: str) -> str:

@@ -53,13 +53,12 @@ def parse(folder: Path, beside: list[Path]) -> Asked:
     """The questions of two files, in the order of the first.
 
     Raises:
-        DamagedFile: a file is no JSON or lacks a field, or a question has no answers.
-        FileNotFoundError: a picture is missing.
+        DamagedFile: a file is no JSON or lacks a field, or a question has no answers or no picture.
     """
     asked = records(beside[0], "questions", {"image_id": int, "question": str, "question_id": int})
     told = records(beside[1], "annotations", {"question_id": int, "answer_type": str, "answers": list})
     answered = {row["question_id"]: row for row in told}
-    known: dict[int, int] = {}
+    known: dict[Path, int] = {}
     rows = []
     for n, row in enumerate(asked):
         number = row["question_id"]
@@ -73,15 +72,20 @@ def parse(folder: Path, beside: list[Path]) -> Asked:
             raise DamagedFile(f"{beside[1]}: an answer to question {number} is no text; get the file again")
         if not row["question"].strip("? "):
             raise DamagedFile(f"{beside[0]}, questions, number {n + 1}: no words; get the file again")
-        picture = known.setdefault(row["image_id"], len(known))
-        said = tuple(str(one).strip().lower() for one in answers)
-        rows.append((picture, row["question"].lower(), said, answered[number]["answer_type"]))
-    paths = tuple(folder / f"COCO_{folder.name}_{number:012d}.jpg" for number in known)
-    for place in paths:
+        place = folder / f"COCO_{folder.name}_{row['image_id']:012d}.jpg"
         if not place.is_file():
-            raise FileNotFoundError(f"no picture {place}, of which {beside[0].name} asks; get it again")
+            raise DamagedFile(f"{beside[0]}, questions, number {n + 1}: no picture {place}; get it again")
+        said = tuple(str(one).strip().lower() for one in answers)
+        rows.append(
+            (
+                known.setdefault(place, len(known)),
+                row["question"].lower(),
+                said,
+                answered[number]["answer_type"],
+            )
+        )
     picture, question, answers, kinds = zip(*rows, strict=True)
-    return Asked(paths, np.array(picture), question, answers, kinds)
+    return Asked(tuple(known), np.array(picture), question, answers, kinds)
 
 
 FORMAT = QuestionFormat(
