@@ -38,7 +38,7 @@ if __name__ == "__main__":
             took = share(lambda: net(picture), peak(kind))  # noqa: B023
             print(f"features of a picture of 640 x 480, {name}: {took}")
         maps = net(picture)
-        readout = gaze.Readout(picture_features.CHANNELS, gaze.gaussian(CELLS), widths=(64, 32)).eval()
+        readout = gaze.Readout(picture_features.channels(), gaze.gaussian(CELLS), widths=(64, 32)).eval()
         print("readout of them:", share(lambda: readout(maps), peak(torch.float32)))
     few = torch.randn(MAPS).flatten(2).requires_grad_()
     took = both_ways(lambda maps: pooling.wildcat(maps, K, K, ALPHA), few), both_ways(by_sorting, few)

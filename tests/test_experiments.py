@@ -180,6 +180,7 @@ def test_any_variant_of_a_chapter_can_be_planned_or_is_refused_in_a_sentence():
         "pose_driven_attention": ("hands", "sum", "concat", "by-pose", "sta-hands"),
         "context": ("context", "hands", "forearms"),
         "gaze": ("centre-bias", "readout", "observers"),
+        "soft_attention": ("SAN-2", "question", "scratch"),
         "weakly_supervised_attention": ("wildcat", "average", "centre"),
         "glimpse_clouds": ("global", "clouds", "c3d"),
         "deformable_part_models": ("free", "anywhere", "rigid", "off"),

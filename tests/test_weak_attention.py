@@ -36,7 +36,7 @@ class Tiny(torch.nn.Module):
         small = pictures[:, :1, ::16, ::16].float() / 255
         return {
             name: small.expand(-1, D, -1, -1) * torch.linspace(-1, 1, D)[:, None, None]
-            for name, D in picture_features.CHANNELS.items()
+            for name, D in picture_features.channels().items()
         }
 
 

@@ -91,7 +91,7 @@ class Pictures:
         weights = fingerprint([value.cpu().numpy().tobytes() for value in net.state_dict().values()])
         kind, device = type(net), torch.device(device)
         code = closure(kind.__module__) if kind.__module__.startswith("companion.") else defined(kind)
-        key = cache.depends([], shown=self.key, weights=weights, code=code, device=device.type)
+        key = cache.depends([], shown=self.key, net=repr(net), weights=weights, code=code, device=device.type)
 
         def make(rows: cache.Rows) -> dict[str, str]:
             net.to(device)

@@ -214,3 +214,18 @@ class Questions(Dataset):
                 row[answer] = value
         maps = maps or {"pictures": self.pictures.shown[at]}
         return Asking(maps, picture, self.words[i], self.answer[i], worth, i)
+
+
+class ByPicture(Dataset):
+    """The same, a sample a picture: in a batch are all questions about its pictures."""
+
+    def __init__(self, questions: Questions) -> None:
+        self.questions = questions
+        order = questions.picture.argsort(stable=True)
+        self.rows = order.split(questions.picture.unique(return_counts=True)[1].tolist())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, indices: Sequence[int]) -> Asking:
+        return self.questions.__getitems__(torch.cat([self.rows[n] for n in indices]).tolist())

@@ -196,8 +196,8 @@ def built(kind: str, options: dict, train: Fixations, prior: Float[Tensor, "h w"
         return gaze.FromPictures(of, prior if kind.endswith("-centre") else None)
     if kind == "scratch":
         return gaze.Readout(gaze.Trunk.channels, prior, trunk=gaze.Trunk(), **options)
-    layers, members = options.pop("layers", list(picture_features.CHANNELS)), options.pop("members", 1)
-    channels = {name: picture_features.CHANNELS[name] for name in layers}
+    layers, members = options.pop("layers", picture_features.LAYERS), options.pop("members", 1)
+    channels = picture_features.channels(layers)
     each = [gaze.Readout(channels, prior, **options) for _ in range(members)]
     return gaze.Ensemble(each) if members > 1 else each[0]
 

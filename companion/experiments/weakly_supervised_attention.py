@@ -226,7 +226,7 @@ def jointly(run: Run, params: dict, root: str | Path | None) -> Jointly:
         return gaze.centre_bias(side("train")[0].counts)
 
     def build() -> joint_attention.JointAttention:
-        readout = gaze.Readout(picture_features.CHANNELS, prior(), **its)
+        readout = gaze.Readout(picture_features.channels(), prior(), **its)
         return joint_attention.JointAttention(readout, len(side("train")[1].classes))
 
     def looked(model: Callable, batch: fixations.Looked) -> dict[str, Tensor]:

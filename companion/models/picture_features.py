@@ -6,6 +6,8 @@ products may be computed in bf16, where the processor has it.
 Letters: N pictures, H W their size, D h w a layer's maps.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -14,9 +16,23 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from companion.models.backbones import Block, EfficientNetLite0, lite0
 
-LAYERS = {"block 4": 4, "block 7": 7, "block 10": 10, "block 14": 14, "block 15": 15}  # and "head"
+LAYERS = ("block 4", "block 7", "block 10", "block 14", "block 15", "head")  # the last of each size, and more
 PRECISIONS = {"f32": torch.float32, "bf16": torch.bfloat16}
-CHANNELS = {"block 4": 40, "block 7": 80, "block 10": 112, "block 14": 192, "block 15": 320, "head": 1280}
+WIDTHS = {0: 16, 2: 24, 4: 40, 7: 80, 10: 112, 14: 192, 15: 320}  # D of the blocks up to this one
+CHANNELS = {f"block {n}": next(D for last, D in WIDTHS.items() if n <= last) for n in range(16)} | {
+    "head": 1280
+}
+
+
+def channels(layers: Sequence[str] = LAYERS) -> dict[str, int]:
+    """D of each of these layers.
+
+    Raises:
+        ValueError: there is no such layer.
+    """
+    if unknown := [name for name in layers if name not in CHANNELS]:
+        raise ValueError(f"unknown layer {unknown[0]!r}; choose block 0 to block 15, or head")
+    return {name: CHANNELS[name] for name in layers}
 
 
 class Layers(nn.Module):
@@ -25,14 +41,16 @@ class Layers(nn.Module):
     Args:
         trained: on ImageNet; else with random weights, as torch's generator gives them.
         precision: of all it computes with: f32, or bf16, faster where the processor has it.
+        layers: whose maps it gives; what lies behind the last of them is left out.
 
     Raises:
-        ValueError: another precision.
+        ValueError: another precision, or an unknown layer.
         ModuleNotFoundError, DamagedFile: see `backbones.lite0`.
     """
 
-    def __init__(self, trained: bool = True, precision: str = "f32") -> None:
+    def __init__(self, trained: bool = True, precision: str = "f32", layers: Sequence[str] = LAYERS) -> None:
         super().__init__()
+        self.layers = tuple(channels(layers))
         if precision not in PRECISIONS:
             raise ValueError(f"unknown precision {precision!r}; choose {' or '.join(PRECISIONS)}")
         net = lite0() if trained else EfficientNetLite0().eval().requires_grad_(False)
@@ -42,19 +60,23 @@ class Layers(nn.Module):
             block.expand = folded(block.expand) if block.expand else None
             block.depthwise, block.project = folded(block.depthwise), folded(block.project)
         self.blocks, self.head, self.classify = net.blocks, folded(net.head), net.classify
+        if "head" not in layers:
+            last = max(int(name.split()[1]) for name in layers)
+            self.blocks, self.head, self.classify = net.blocks[: last + 1], None, None
         self.to(PRECISIONS[precision], memory_format=torch.channels_last)
 
     def forward(self, pictures: UInt8[Tensor, "N 3 H W"]) -> dict[str, Float[Tensor, "N D h w"]]:
-        """The maps of every layer, by name."""
+        """The maps of its layers, by name."""
         x = pictures.to(self.stem.weight.dtype, memory_format=torch.channels_last)
         x, found = F.relu6(self.stem((x - 127) / 128)), {}  # up to 255, bf16 has all whole numbers
-        numbers = {number: name for name, number in LAYERS.items()}
         for number, block in enumerate(self.blocks):
-            x = block(x)
-            if number in numbers:
-                found[numbers[number]] = x
-        found |= {"head": F.relu6(self.head(x))}
-        return {name: maps.float() for name, maps in found.items()}
+            x = found[f"block {number}"] = block(x)
+        if self.head:
+            found["head"] = F.relu6(self.head(x))
+        return {name: found[name].float() for name in self.layers}
+
+    def extra_repr(self) -> str:
+        return ", ".join(self.layers)
 
 
 def folded(layers: nn.Sequential) -> nn.Module:

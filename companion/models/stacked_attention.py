@@ -76,13 +76,13 @@ class Regions(nn.Module):
     def forward(self, maps: dict[str, Num[Tensor, "P ..."]]) -> Float[Tensor, "P h w d"]:
         if self.trunk:
             maps = self.trunk(maps["pictures"])
-        read = [maps[name].float() for name in self.names]
+        read = [maps[name].to(self.project.weight.dtype) for name in self.names]
         seen = torch.cat([F.interpolate(one, read[0].shape[2:], mode="bilinear") for one in read], 1)
         seen = self.dropout(seen.permute(0, 2, 3, 1))
         if self.places:
-            y, x = (torch.linspace(-1, 1, side, device=seen.device) for side in seen.shape[1:3])
+            y, x = (torch.linspace(-1, 1, side).to(seen) for side in seen.shape[1:3])
             place = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
-            angle = torch.pi * FREQUENCIES.to(seen.device) * place[..., None]
+            angle = torch.pi * FREQUENCIES.to(seen) * place[..., None]
             where = torch.cat([angle.sin(), angle.cos()], -1).flatten(-2)
             seen = torch.cat([seen, where.expand(len(seen), *where.shape)], -1)
         return torch.tanh(self.project(seen))
@@ -320,3 +320,35 @@ class CrossAttention(nn.Module):
             known = known + think(known)
         logits = self.answer(self.dropout(self.norm[-1](known)))
         return Answered(logits, torch.stack(weights, 1).unflatten(-1, size))
+
+
+class MostFrequent(nn.Module):
+    """Says to everything what was the answer most often.
+
+    Args:
+        answers: of training, numbers of A answers, or -1.
+    """
+
+    def __init__(self, answers: Int[Tensor, " Q"], A: int) -> None:
+        super().__init__()
+        self.register_buffer("often", torch.bincount(answers[answers >= 0], minlength=A).float())
+
+    def forward(
+        self, maps: dict[str, Num[Tensor, "P ..."]], picture: Int[Tensor, " B"], words: Int[Tensor, "B L"]
+    ) -> Answered:
+        return Answered(self.often.expand(len(words), -1), self.often.new_zeros(len(words), 0, 1, 1))
+
+
+def objective(model: nn.Module, batch: tuple, *, each: float, smoothing: float = 0.0) -> Float[Tensor, ""]:
+    """Cross-entropy of the answers, of a question whose answer is not known 0; the mean over pictures.
+
+    Args:
+        each: questions a picture, on average: divides the sum over a picture's questions. Not the number in
+            the batch, so that several processes share a batch as one has it.
+        smoothing: so much of the truth is spread over all answers.
+    """
+    said = model(batch.maps, batch.picture, batch.words)
+    total = F.cross_entropy(
+        said.logits, batch.answer, ignore_index=-1, label_smoothing=smoothing, reduction="sum"
+    )
+    return total / (len(next(iter(batch.maps.values()))) * each)

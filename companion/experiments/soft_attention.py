@@ -1,0 +1,145 @@
+"""Soft attention: questions about pictures, read by weights over their regions (chapter 04)."""
+
+from collections import Counter
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from companion import presets
+from companion.datasets import questions
+from companion.datasets.questions import Asking, ByPicture, Questions
+from companion.files import checkout, fingerprint
+from companion.metrics import answers
+from companion.models import backbones, picture_features, stacked_attention
+from companion.models.stacked_attention import CrossAttention, Pooled, StackedAttention, Trunk
+from companion.records import Run
+from companion.training import Experiment, accelerator, fit, load_checkpoint, save_checkpoint
+
+FIT = fit  # what takes the options of the presets' `fit`
+KINDS = {"stacked": StackedAttention, "pooled": Pooled, "cross": CrossAttention}
+FREQUENT = "most-frequent"
+
+
+class Fixed(Experiment):
+    """A model that is ready when it is built."""
+
+    def learn(self, seed: int, checkpoint: Path) -> tuple[nn.Module, list[float]]:
+        model = self.build()
+        save_checkpoint(checkpoint, model)
+        return model, []
+
+
+def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
+    """Variants are of a kind: stacked (with any number of hops, 0 reads the question alone), pooled, cross,
+    or most-frequent, which reads nothing. With `layers` they read maps of ImageNet's network at rest, else
+    a network of their own reads the pictures.
+    """
+    options = dict(params["model"])
+    kind, layers = options.pop("kind", None), options.pop("layers", None)
+    if kind not in (*KINDS, FREQUENT):
+        raise ValueError(
+            f"unknown kind {kind!r} of {run.variant} in {run.chapter}; choose one of {', '.join(KINDS)},"
+            f" or {FREQUENT}"
+        )
+    if layers and not backbones.installed():
+        layers = None
+        params = params | {"model": {"kind": kind} | options}
+    begun = params.get("weights", {}).values()
+
+    @cache
+    def side(split: str) -> Questions:
+        return Questions(run.source, split, run.seed, root, **params["data"])
+
+    def ready(split: str) -> Questions:
+        its = side(split)
+        if layers and not its.pictures.maps:
+            with accelerator().main_process_first():  # it fills the cache
+                its.pictures.see(picture_features.Layers(layers=layers), accelerator().device)
+        return its
+
+    def data() -> dict[str, str]:
+        files = {name: fingerprint((checkout() / name).read_bytes()) for name in begun}
+        if run.source == "rooms":  # drawn by code, which records compare
+            return {run.source: fingerprint(f"{params['data']} {run.seed}".encode())} | files
+        return {run.source: questions.data_fingerprint(run.source, root)} | files
+
+    def build() -> nn.Module:
+        train = side("train")
+        known = train.vocabulary
+        if kind == FREQUENT:
+            return stacked_attention.MostFrequent(train.answer, len(known.answers))
+        channels = picture_features.channels(layers) if layers else Trunk.channels
+        size = len(known.words), len(known.answers)
+        model = KINDS[kind](channels, *size, trunk=None if layers else Trunk(), **options)
+        for name in begun:
+            load_checkpoint(checkout() / name, model)
+        return model
+
+    def loss(model: nn.Module, batch: Asking) -> Float[Tensor, ""]:
+        train = side("train")
+        each = len(train) / len(ByPicture(train))
+        return stacked_attention.objective(model, batch, each=each, **params.get("loss", {}))
+
+    return (Fixed if kind == FREQUENT else Experiment)(
+        data=data,
+        read=lambda: (side("train"), side("test")),
+        train=lambda: ByPicture(ready("train")),
+        test=partial(ready, "test"),
+        build=build,
+        params=params,
+        loss=loss,
+        score=lambda model, batch: scored(model, batch, side("test"), guesses(side("train"))),
+        units=presets.claimed(run.chapter),
+    )
+
+
+@cache
+def guesses(train: Questions) -> dict[str, str]:
+    """Of each type of question the most frequent answer."""
+    said: dict[str, Counter] = {}
+    for kind, own in zip(train.kind, train.answers, strict=True):
+        said.setdefault(kind, Counter())[questions.most_said(own)] += 1
+    return {kind: its.most_common(1)[0][0] for kind, its in said.items()}
+
+
+def scored(
+    model: Callable, batch: Asking, test: Questions, often: dict[str, str]
+) -> dict[str, Float[Tensor, " B"]]:
+    """Of each question, in percent: `accuracy`; `chance`, what the most frequent answer of its type earns.
+
+    Where the evidence is known, the share of the attention of hop k that falls on the anchor and on the thing
+    (`hop_k_anchor`, `hop_k_thing`); of the last hop `on_thing`, its control `others_on_thing` (the attention
+    of the next question of the batch), what uniform weights would have (`uniform`), and `on_thing` of
+    questions that are answered right and wrong. All of them also by type of question.
+    """
+    said = model(batch.maps, batch.picture, batch.words)
+    index = batch.index.tolist()
+    worth = batch.credit.gather(1, said.logits.argmax(1, keepdim=True))[:, 0]
+    kinds = [test.kind[n] for n in index]
+    lucky = [
+        answers.credit(often.get(kind, ""), test.answers[n]) for kind, n in zip(kinds, index, strict=True)
+    ]
+    found = {"accuracy": 100 * worth, "chance": 100 * torch.tensor(lucky)}
+    weights = said.weights
+    if weights.shape[1] and test.evidence.shape[1]:
+        anchor, thing = test.evidence[batch.index.cpu()].to(weights.device).unbind(1)
+        for k, each in enumerate(weights.unbind(1), 1):
+            found[f"hop_{k}_anchor"] = 100 * answers.on_evidence(each, anchor)
+            found[f"hop_{k}_thing"] = 100 * answers.on_evidence(each, thing)
+        last, nothing = found[f"hop_{weights.shape[1]}_thing"], torch.full_like(worth, torch.nan)
+        found["on_thing"] = last
+        found["others_on_thing"] = 100 * answers.on_evidence(weights[:, -1].roll(1, 0), thing)
+        found["uniform"] = 100 * (thing[:, 2] - thing[:, 0]) * (thing[:, 3] - thing[:, 1])
+        found["on_thing_right"] = torch.where(worth > 0, last, nothing)
+        found["on_thing_wrong"] = torch.where(worth > 0, nothing, last)
+    rows = {name: values.cpu() for name, values in found.items()}
+    for kind in sorted({*test.kind}):
+        its = torch.tensor([one == kind for one in kinds])
+        name = kind.replace(" ", "_").replace("/", "_")
+        for metric in found:
+            rows[f"{metric}_{name}"] = torch.where(its, rows[metric], torch.nan)
+    return rows

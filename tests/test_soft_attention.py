@@ -1,0 +1,140 @@
+"""Chapter 04: what it measures, and what it refuses."""
+
+from dataclasses import replace
+
+import asking
+import pytest
+import torch
+
+from companion import experiments
+from companion.datasets import questions
+from companion.datasets.questions import ByPicture, Questions
+from companion.experiments import soft_attention
+from companion.models import backbones, picture_features, stacked_attention
+from companion.models.stacked_attention import Answered
+from companion.records import Run
+from companion.training import Share
+
+RUN = Run("04_soft_attention", "rooms", "quick", "default", "x")
+PARAMS = {
+    "data": {"count": 8, "tested": 6},
+    "model": {"kind": "stacked", "hops": 2, "d": 16, "inner": 8},
+    "fit": {"epochs": 2, "lr": 0.003, "batch_size": 4},
+}
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_OUT", str(tmp_path / "out"))
+    questions.parsed.cache_clear()
+
+
+def measured(run=RUN, root=None, **params):
+    params = PARAMS | params
+    run = replace(run, variant=params["model"].get("kind", "none"))
+    return experiments.measure(run, experiments.prepare(run, params, root))
+
+
+@pytest.mark.parametrize(
+    ("model", "evidence"),
+    [
+        ({"kind": "stacked", "hops": 2}, True),
+        ({"kind": "stacked", "hops": 0}, False),
+        ({"kind": "pooled", "known": "picture"}, False),
+        ({"kind": "cross", "hops": 1, "d": 32}, True),
+        ({"kind": "most-frequent"}, False),
+    ],
+)
+def test_every_kind_is_measured(model, evidence):
+    found = measured(model=model).record["metrics"]
+    assert 0 <= found["accuracy"] <= 100 and found["chance_one_hop"] < 60
+    assert ("on_thing" in found) == evidence
+    if evidence:
+        assert 0.3 < found["uniform"] < 2 and f"hop_{model['hops']}_thing" in found
+
+
+def test_daquar_by_the_same_door(tmp_path):
+    root = asking.daquar(tmp_path)
+    run = replace(RUN, source="daquar")
+    found = measured(run, root, data={"size": [48, 64]}, model={"kind": "stacked", "hops": 0}).record
+    assert found["metrics"]["n_test"] == 20 and "on_thing" not in found["metrics"]
+    assert {*found["provenance"]["data"]} == {"daquar"}
+
+
+def test_without_the_extra_a_network_of_its_own_reads_the_pictures(monkeypatch):
+    monkeypatch.setattr(backbones, "installed", lambda: False)
+    its = experiments.prepare(RUN, PARAMS | {"model": {"kind": "stacked", "hops": 1, "layers": ["block 2"]}})
+    assert its.params["model"] == {"kind": "stacked", "hops": 1}
+    assert isinstance(its.build().regions.trunk, stacked_attention.Trunk)
+
+
+def test_maps_of_imagenet_are_read(monkeypatch):
+    class Tiny(torch.nn.Module):
+        def __init__(self, layers):
+            super().__init__()
+            assert layers == ["block 2"]
+
+        def forward(self, pictures):
+            return {"block 2": pictures[:, :1, ::8, ::8].float().expand(-1, 24, -1, -1) / 255}
+
+    monkeypatch.setattr(picture_features, "Layers", Tiny)
+    monkeypatch.setattr(backbones, "installed", lambda: True)
+    found = measured(model={"kind": "stacked", "hops": 1, "layers": ["block 2"]}).record
+    assert found["params"]["model"]["layers"] == ["block 2"] and "on_thing" in found["metrics"]
+
+
+def test_scores_by_hand():
+    data = Questions("rooms", "test", count=4, tested=4)
+    rows = [data.kind.index("one hop"), data.kind.index("two hops"), data.kind.index("count")]
+    batch, A = data.__getitems__(rows), len(data.vocabulary.answers)
+    logits = torch.nn.functional.one_hot(batch.answer.clamp_min(0), A).float()
+    logits[1] = logits[1].roll(1)
+    weights = torch.zeros(3, 1, 96, 160)  # as fine as the picture: all on the thing of the first question
+    x0, y0, x1, y1 = (data.evidence[rows[0], 1] * torch.tensor([160, 96, 160, 96])).tolist()
+    weights[:, 0, round((y0 + y1) / 2), round((x0 + x1) / 2)] = 1
+    said = lambda *_: Answered(logits, weights)  # noqa: E731
+    found = soft_attention.scored(said, batch, data, {"one hop": data.answers[rows[0]][0]})
+    assert found["accuracy"].tolist() == [100, 0, 100] and found["chance"].tolist() == [100, 0, 0]
+    assert found["on_thing"][0] == 100 and found["on_thing"][2].isnan()
+    assert found["on_thing_right"][1].isnan() and found["on_thing_wrong"][0].isnan()
+    assert found["accuracy_two_hops"][1] == 0 and found["accuracy_two_hops"][0].isnan()
+    area = (x1 - x0) * (y1 - y0) / (96 * 160)
+    assert found["uniform"][0].item() == pytest.approx(100 * area, rel=1e-4)
+
+
+def test_two_processes_have_the_gradient_of_the_whole_batch():
+    data = ByPicture(Questions("rooms", "train", count=7))
+    torch.manual_seed(0)
+    vocabulary = data.questions.vocabulary
+    model = stacked_attention.StackedAttention(
+        {"own": 96}, len(vocabulary.words), len(vocabulary.answers), d=8, trunk=stacked_attention.Trunk()
+    ).double()
+
+    def gradient(rows, weight=1.0):
+        model.zero_grad()
+        batch = data.__getitems__(rows)
+        maps = {"own": model.regions.trunk.layers(batch.maps["pictures"].double())}
+        trunk, model.regions.trunk = model.regions.trunk, None
+        loss = weight * stacked_attention.objective(model, batch._replace(maps=maps), each=10.0)
+        model.regions.trunk = trunk
+        loss.backward()
+        return [value.grad.clone() for value in model.parameters()]
+
+    order = torch.Generator()
+    shares = [Share(7, 5, order, process, 2) for process in (0, 1)]
+    batch = [0, 3, 5, 2, 6]
+    parts = [gradient(batch[n::2], share.weight()) for n, share in enumerate(shares)]
+    for whole, *both in zip(gradient(batch), *parts, strict=True):
+        torch.testing.assert_close(sum(both) / 2, whole)
+
+
+def test_a_batch_of_pictures_has_all_questions_about_them():
+    data = Questions("rooms", "train", count=5)
+    batch = ByPicture(data).__getitems__([3, 1])
+    assert sorted(batch.index.tolist()) == [n for n, p in enumerate(data.picture.tolist()) if p in (1, 3)]
+    assert len(batch.maps["pictures"]) == 2 and len(ByPicture(data)) == 5
+
+
+def test_unknown_kinds_are_refused():
+    with pytest.raises(ValueError, match="unknown kind 'hard' of x in soft_attention; choose one of stacked"):
+        experiments.prepare(RUN, PARAMS | {"model": {"kind": "hard"}})
