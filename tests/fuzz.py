@@ -30,6 +30,7 @@ import av
 import labelled
 import numpy as np
 import recordings
+import test_labelled_videos as labelled_clips
 import torch
 import yaml
 from PIL import Image
@@ -40,6 +41,7 @@ from torchvision.models import resnet18
 from companion import claims, experiments, media, presets, records, tables, training
 from companion.datasets import fixations, hands, skeletons, video_clips
 from companion.experiments.releases import asked
+from companion.files import DamagedFile
 from companion.formats import (
     crowd_gaze,
     daquar,
@@ -51,6 +53,7 @@ from companion.formats import (
     osie,
     pascal_voc,
     sbu,
+    ucf11,
     vqa,
     yolo,
 )
@@ -424,6 +427,19 @@ def looked(folder: Path) -> Iterator[tuple[str, Case]]:
     yield "yolo, classes.yaml", case(names, lambda _: yolo.classes(folder), *YAML)
 
 
+def filmed(folder: Path) -> Iterator[tuple[str, Case]]:
+    """Labelled videos."""
+    path = labelled_clips.write(folder, "walking", "walk_dog", 1, 1)
+
+    def read(path: Path) -> object:
+        found = ucf11.read(path, 1, (24, 32))
+        if isinstance(found, str):
+            raise DamagedFile(found)
+        return found
+
+    yield "ucf11", case(path, read)
+
+
 def questions(folder: Path) -> Iterator[tuple[str, Case]]:
     """Questions about pictures."""
     for form in (daquar.FORMAT, vqa.FORMAT):
@@ -434,7 +450,7 @@ def questions(folder: Path) -> Iterator[tuple[str, Case]]:
             yield f"{form.name}, {path.name}", case(path, read, *more)
 
 
-READERS = results, pictures, films, texts, simulated, weights, models, looked, questions
+READERS = results, pictures, films, texts, simulated, weights, models, looked, filmed, questions
 
 
 def outcome(case: Case, content: bytes) -> str:

@@ -30,6 +30,8 @@ CASES = {  # each module that finds damage in a file -> cases that it is in
     "formats/pictures.py": "osie, 1001.png",
     "formats/sbu.py": "sbu",
     "formats/simulated.py": "truth",
+    "datasets/labelled_videos.py": "ucf11",
+    "formats/ucf11.py": "ucf11",
     "formats/voc_release5.py": "mat, inside",
     "formats/vqa.py": "vqa, v2_mscoco_train2014_annotations.json",
     "formats/yolo.py": "yolo, classes.yaml",
