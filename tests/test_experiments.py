@@ -179,6 +179,7 @@ def test_any_variant_of_a_chapter_can_be_planned_or_is_refused_in_a_sentence():
         "pose_is_not_enough": ("pose-tour", "pose-once", "pose-random", "pose-gru", "crops-wide", "evidence"),
         "pose_driven_attention": ("hands", "sum", "concat", "by-pose", "sta-hands"),
         "context": ("context", "hands", "forearms"),
+        "feature_map_attention": ("soft", "mean", "regression"),
         "gaze": ("centre-bias", "readout", "observers"),
         "soft_attention": ("SAN-2", "question", "scratch"),
         "weakly_supervised_attention": ("wildcat", "average", "centre"),

@@ -1,0 +1,159 @@
+"""Attention over the feature maps of videos: soft, hard, by a window, or none (chapter 07)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from companion import presets
+from companion.datasets import labelled_videos
+from companion.datasets.labelled_videos import LabelledVideos
+from companion.datasets.video_clips import Clips, VideoClips
+from companion.experiments.context import groups
+from companion.experiments.releases import asked
+from companion.metrics import answers, clouds
+from companion.models import backbones, feature_map_attention
+from companion.models.feature_map_attention import CubeRegression, FeatureMapAttention
+from companion.records import Run
+from companion.training import Experiment, Scores, accelerator, fit, seed_everything
+
+FIT = fit  # what takes the options of the presets' `fit`
+REGRESSION = "regression"
+BATCHES = 20  # of which the noise of the gradient is measured
+
+
+@dataclass(frozen=True)
+class Reading(Experiment):
+    """Scored also by what the model costs, and by the noise of the gradient that it begins with.
+
+    Args:
+        frames: of a clip.
+    """
+
+    frames: int = field(kw_only=True)
+
+    def evaluate(self, model: nn.Module, seed: int) -> Scores:
+        found = super().evaluate(model, seed)
+        if not isinstance(model, FeatureMapAttention):
+            return found
+        own = {"multiply_adds": round(sum(model.multiply_adds(self.frames).values()) / 1e6, 4)}
+        if model.where is not None:
+            seed_everything(seed)
+            own["gradient_noise"] = noise(self.build().train(), self.train(), self.loss, seed)
+        return found._replace(metrics=own | found.metrics)
+
+
+def noise(model: FeatureMapAttention, data: Any, loss: Callable, seed: int, size: int = 32) -> float:
+    """Variance of the gradient of what decides where to look, as a multiple of its mean's squared length.
+
+    Over batches, and over what a model draws.
+    """
+    assert model.where is not None
+    rng, found = np.random.default_rng([seed, 7]), []
+    for _ in range(BATCHES):
+        rows = rng.choice(len(data), min(size, len(data)), replace=False)
+        slopes = torch.autograd.grad(
+            loss(model, data.__getitems__(rows.tolist())), [*model.where.parameters()]
+        )
+        found.append(torch.cat([slope.flatten() for slope in slopes]))
+    each = torch.stack(found)
+    spread, length = each.var(0).sum(), each.mean(0).square().sum()
+    return round(float(spread / (length - spread / BATCHES).clamp_min(1e-3 * length)), 4)
+
+
+def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
+    """Variants differ in how a frame is read, see `feature_map_attention`; or softmax regression of all."""
+    model = dict(params["model"])
+    reads = model.get("reads")
+    if reads not in (REGRESSION, *feature_map_attention.READERS):
+        raise ValueError(
+            f"{run.variant} in {run.chapter} reads by {reads!r};"
+            f" choose one of {', '.join(feature_map_attention.READERS)}, or {REGRESSION}"
+        )
+    if run.source == "ucf11":
+        place = None
+    else:
+        params, place = asked(params, run.seed, run.source, root)
+    if not backbones.installed():
+        params = params | {"before": {"small": True}}
+
+    @cache
+    def side(split: str) -> VideoClips:
+        options = dict(params["data"])
+        if "size" in options:
+            options["size"] = tuple(options["size"])
+        if place is None:
+            return LabelledVideos(split, run.fold, run.seed, root, **options)
+        few = options.pop("repetitions", {}).get("test" if split == "test" else "train", 0)
+        sizes = (run.source, split, run.protocol, run.fold, run.seed, place.root())
+        return VideoClips(*sizes, repetitions=few, **options)
+
+    @cache
+    def net() -> nn.Module:
+        if "small" not in params["before"]:
+            return backbones.lite0(**params["before"])
+        seed_everything(run.seed)
+        return backbones.Small().eval().requires_grad_(False)
+
+    def ready(split: str) -> VideoClips:
+        its = side(split)
+        if its.shown is its.kept.frames:
+            with accelerator().main_process_first():  # it fills the cache
+                its.see(net(), accelerator().device)
+        return its
+
+    def build() -> nn.Module:
+        train = ready("train")
+        D, h, w = train.shown.shape[1:]
+        options = {key: value for key, value in model.items() if key != "reads"}
+        if reads == REGRESSION:
+            return CubeRegression(D, len(train.classes), (h, w))
+        return FeatureMapAttention(D, len(train.classes), (h, w), reads=reads, **options)
+
+    def loss(model: nn.Module, batch: Clips) -> Float[Tensor, ""]:
+        return feature_map_attention.objective(model, batch.frames, batch.label, **params.get("loss", {}))
+
+    return Reading(
+        data=place.data if place else lambda: {run.source: labelled_videos.data_fingerprint(root)},
+        read=lambda: (side("train"), side("test")),
+        train=partial(ready, "train"),
+        test=partial(ready, "test"),
+        build=build,
+        params=params,
+        loss=loss,
+        score=lambda model, batch: scored(model, batch, groups(side("test"))),
+        units=presets.claimed(run.chapter),
+        frames=params["data"]["frames"],
+    )
+
+
+def scored(model: Callable, batch: Clips, groups: dict) -> dict[str, Float[Tensor, " B"]]:
+    """`accuracy` and `within_*`, see `clouds.within`. And of attention, where it is known what decides, in
+    percent, the mean over all frames in which it is seen: `on_thing`, how much lies on it; `still_on_thing`,
+    how much would if the clip's mean attention lay on each frame; `others_on_thing`, that of the next clip of
+    the batch; `uniform`, that of equal weights.
+    """
+    said = model(batch.frames)
+    found = clouds.within(feature_map_attention.answer(said.logits), batch.label, groups)
+    if said.weights is None or batch.boxes is None:
+        return found
+    B, T, E, _ = batch.boxes.shape
+    boxes = ((batch.boxes + 1) / 2).flatten(0, 2)
+
+    def lies(weights: Float[Tensor, "B T h w"]) -> Float[Tensor, " B"]:
+        each = weights[:, :, None].expand(-1, -1, E, -1, -1).flatten(0, 2)
+        return 100 * answers.on_evidence(each, boxes).view(B, T * E).nanmean(1)
+
+    weights = said.weights
+    return found | {
+        "on_thing": lies(weights),
+        "still_on_thing": lies(weights.mean(1, keepdim=True).expand_as(weights)),
+        "others_on_thing": lies(weights.roll(1, 0)),
+        "uniform": lies(torch.full_like(weights, 1 / weights[0, 0].numel())),
+    }

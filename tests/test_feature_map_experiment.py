@@ -1,0 +1,105 @@
+"""Chapter 07: what it measures, and what it refuses."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from test_labelled_videos import write
+
+from companion import experiments
+from companion.datasets.video_clips import Clips
+from companion.experiments import feature_map_attention as chapter
+from companion.models import backbones
+from companion.models.feature_map_attention import FeatureMapAttention, Read, objective
+from companion.records import Run
+from companion.simulator import release
+from companion.simulator.release import Release
+
+RUN = Run("07_feature_map_attention", "simulated", "quick", "cross_subject", "x")
+SMALL = {
+    "groups": ["chest", "face"],
+    "subjects": 3,
+    "cameras": 1,
+    "repetitions": 1,
+    "frames": 12,
+    "height": 90,
+}
+PARAMS = {
+    "release": SMALL,
+    "data": {"frames": 3, "every": 3, "size": [45, 80]},
+    "before": {"blocks": 5, "stride": 4},
+    "fit": {"epochs": 2, "lr": 0.003, "batch_size": 8},
+}
+
+
+@pytest.fixture(autouse=True)
+def without_the_extra(monkeypatch):
+    monkeypatch.setattr(backbones, "installed", lambda: False)
+
+
+@pytest.fixture(scope="module")
+def root():
+    return release.stored(Release(**SMALL))
+
+
+def measured(tmp_path, monkeypatch, root, run=RUN, **params):
+    monkeypatch.setenv("COMPANION_OUT", str(tmp_path / "out"))
+    return experiments.measure(run, experiments.prepare(run, PARAMS | params, root), tmp_path / "runs").record
+
+
+@pytest.mark.parametrize("reads", ["soft", "hard", "crop", "mean", "regression"])
+def test_every_way_to_read_is_measured(tmp_path, monkeypatch, root, reads):
+    model = {"reads": reads} if reads == "regression" else {"reads": reads, "S": 16}
+    found = measured(tmp_path, monkeypatch, root, model=model)["metrics"]
+    assert {"accuracy", "within_chest", "within_face"} <= {*found}
+    assert ("multiply_adds" in found) == (reads != "regression")
+    attends = reads in ("soft", "hard", "crop")
+    assert ("on_thing" in found) == ("gradient_noise" in found) == attends
+    assert not attends or 0 < found["uniform"] < 5
+
+
+def test_ucf11_by_the_same_door(tmp_path, monkeypatch):
+    for action in ("walk", "jump"):
+        for group in range(1, 6):
+            write(tmp_path, action, action, group, 1, frames=9)
+    run = replace(RUN, source="ucf11", protocol="five_folds", fold=2)
+    model = {"model": {"reads": "soft", "S": 16}}
+    found = measured(tmp_path, monkeypatch, tmp_path, run, **model)
+    assert found["metrics"]["n_test"] == 2 and "on_thing" not in found["metrics"]
+    assert {*found["provenance"]["data"]} == {"ucf11"}
+
+
+def test_scores_by_hand():
+    """Two clips of two frames; all weight of the first lies on what decides, but it is seen in one frame."""
+    weights = torch.zeros(2, 2, 4, 4)
+    weights[0, 0, 0, 0] = weights[0, 1, 3, 3] = weights[1, :, 0, 3] = 1
+    boxes = torch.full((2, 2, 2, 4), torch.nan)
+    boxes[0, 0, 0] = boxes[1, 0, 1] = torch.tensor([-1.0, -1.0, -0.5, -0.5])  # the first region
+    logits = torch.tensor([[[3.0, 0], [0, 1]], [[0, 2], [0, 2]]])
+    batch = Clips(torch.zeros(2, 2, 1, 4, 4), torch.tensor([0, 0]), torch.zeros(2, 2, 0, 0, 2), boxes)
+    found = chapter.scored(lambda _: Read(logits, weights), batch, {})
+    assert found["accuracy"].tolist() == [100, 0]
+    assert found["on_thing"].tolist() == [100, 0] and found["still_on_thing"].tolist() == [50, 0]
+    assert found["others_on_thing"].tolist() == [0, 100] and found["uniform"].tolist() == [6.25, 6.25]
+
+
+def test_hard_attention_has_the_noisier_gradient():
+    class Data:
+        def __len__(self):
+            return 64
+
+        def __getitems__(self, rows):
+            maps = torch.randn(64, 3, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+            return maps[rows], torch.arange(64)[rows] % 3
+
+    noises = {}
+    for reads in ("soft", "hard"):
+        torch.manual_seed(0)
+        model = FeatureMapAttention(4, 3, (3, 3), S=8, layers=1, reads=reads)
+        noises[reads] = chapter.noise(model, Data(), lambda model, batch: objective(model, *batch), 0)
+    assert noises["hard"] > 2 * noises["soft"] > 0
+
+
+def test_an_unknown_way_to_read_is_refused():
+    with pytest.raises(ValueError, match="reads by 'all'; choose one of soft, hard"):
+        experiments.prepare(RUN, PARAMS | {"model": {"reads": "all"}})
