@@ -178,17 +178,22 @@ def test(said: Statement, its: Sequence[dict]) -> dict:
     row |= {"effect": np.mean(means) - over, "low": low, "high": high, "n": len(seeds)}
     if said.chance is not None:
         return row | chance_row(said, cells, said.chance)
-    tested = by_unit(said, cells)
-    if isinstance(tested, str):
+    parts = by_unit(said, cells)
+    if isinstance(parts, str):
         verdict = "fails over seeds"
         if low > said.threshold:
-            verdict = f"holds over seeds{too_small(said, row['effect'])}; {tested}"
+            verdict = f"holds over seeds{too_small(said, row['effect'])}; {parts}"
         return row | {"verdict": verdict}
-    units, single = defined(tested), [weight for weight, _, _ in said.terms] == [1]
+    units, single = sum(map(defined, parts)), [weight for weight, _, _ in said.terms] == [1]
     if units < 2:
         return row | {"units": units, "verdict": f"not yet: {'one' if units else 'no'} unit"}
-    answers = pooled(said, cells, tested) if single else ""
-    interval = over_units(tested) if isinstance(answers, str) else over_answers(*answers)
+    if len(parts) > 1 and (least := min(fewest(part) for part in parts)) < FEW:
+        return row | {
+            "units": units,
+            "verdict": f"not yet: its terms are of different units, of one {least}, {FEW} are needed",
+        }
+    answers = pooled(said, cells, parts) if single else ""
+    interval = over_units(*parts) if isinstance(answers, str) else over_answers(*answers)
     unit_low, unit_high = np.clip(interval, *said.bounds)
     row |= {"unit_low": unit_low, "unit_high": unit_high, "units": units}
     failed = [
@@ -246,10 +251,15 @@ def complete(said: Statement, its: Sequence[dict]) -> tuple[dict[tuple[int, int]
     return {}, ", ".join(words) + (f" in {which}" if which else "") + left
 
 
-def by_unit(
-    said: Statement, cells: Mapping[tuple[int, int], dict[str, dict]]
-) -> dict[str, Float[np.ndarray, "N _"]] | str:
-    """Test set -> effect at each unit in each cell that read it; or a sentence why there is none."""
+Tested = Mapping[str, Float[np.ndarray, "N _"]]  # test set -> effect at each unit in each cell that read it
+
+
+def by_unit(said: Statement, cells: Mapping[tuple[int, int], dict[str, dict]]) -> list[Tested] | str:
+    """The effect at each unit; or a sentence why there is none.
+
+    Where no unit has all terms, as of a statement about two groups of clips, those of the same units are a
+    part, and the effect is the sum over parts.
+    """
     found: dict[str, list] = {}
     for by in cells.values():
         units = {variant: record.get("units", {}) for variant, record in by.items()}
@@ -257,16 +267,27 @@ def by_unit(
             return "test set not yet"
         if len({own["of"] for own in units.values()}) > 1:
             return "test set not yet: its terms were read on different test sets"
-        values = sum(
-            weight * records.unpack(units[variant][metric]) for weight, variant, metric in said.terms
-        )
-        found.setdefault(next(iter(units.values()))["of"], []).append(values)
-    return {of: np.stack(values) for of, values in found.items()}
+        values = [weight * records.unpack(units[variant][metric]) for weight, variant, metric in said.terms]
+        found.setdefault(next(iter(units.values()))["of"], []).append(np.stack(values))
+    tested = {of: np.stack(values) for of, values in found.items()}  # cells, terms, units
+    parts = [[*range(len(said.terms))]]
+    known = np.any(np.isfinite(next(iter(tested.values()))), 0)
+    if known.any(1).all() and not known.all(0).any():
+        masks: dict[bytes, list[int]] = {}
+        for n in parts[0]:
+            masks.setdefault(known[n].tobytes(), []).append(n)
+        parts = [*masks.values()]
+    return [{of: values[:, part].sum(1) for of, values in tested.items()} for part in parts]
 
 
-def defined(tested: Mapping[str, Float[np.ndarray, "N _"]]) -> int:
+def defined(tested: Tested) -> int:
     """How many units, in all test sets, have an effect."""
     return sum(int(np.isfinite(values).any(0).sum()) for values in tested.values())
+
+
+def fewest(tested: Tested) -> int:
+    """How many have one in the test set with the fewest."""
+    return min(int(np.isfinite(values).any(0).sum()) for values in tested.values())
 
 
 def over_seeds(effects: Sequence[float]) -> tuple[float, float]:
@@ -282,29 +303,38 @@ def over_seeds(effects: Sequence[float]) -> tuple[float, float]:
     return values.mean() - half, values.mean() + half
 
 
-def over_units(tested: Mapping[str, Float[np.ndarray, "N _"]], draws: int = DRAWS) -> tuple[float, float]:
+def over_units(*parts: Tested, draws: int = DRAWS) -> tuple[float, float]:
     """A 95 % interval of the mean over cells of the mean over units, by the bootstrap over units.
 
-    The cells that read one test set see the same draw of its units; different test sets are drawn
-    independently. A unit whose effect is not defined (NaN) has no say in its cell. With fewer than 40 units
-    in a test set it is Student's over units, each averaged over its cells.
+    Of several parts, of the sum of their means; each is drawn by itself. With fewer than 40 units in a test
+    set of a single part it is Student's over units, each averaged over its cells.
     """
-    sets = [values[:, np.isfinite(values).any(0)] for values in tested.values()]
-    if min(values.shape[1] for values in sets) < FEW:
+    if len(parts) == 1 and fewest(parts[0]) < FEW:
+        sets = [values[:, np.isfinite(values).any(0)] for values in parts[0].values()]
         return over_seeds(np.concatenate([np.nanmean(values, 0) for values in sets]).tolist())
-    rng, columns = np.random.default_rng(0), []
-    for values in sets:
+    means = sum(drawn_means(part, draws, seed) for seed, part in enumerate(parts))
+    low, high = np.percentile(means, [2.5, 97.5])
+    return low, high
+
+
+def drawn_means(tested: Tested, draws: int, seed: int) -> Float[np.ndarray, " draws"]:
+    """The mean over cells of the mean over units, of each draw of units.
+
+    The cells that read one test set see the same draw of its units; different test sets are drawn
+    independently. A unit whose effect is not defined (NaN) has no say in its cell.
+    """
+    rng, columns = np.random.default_rng(seed), []
+    for values in (values[:, np.isfinite(values).any(0)] for values in tested.values()):
         known = np.isfinite(values)
-        U, parts = values.shape[1], []
+        U, chunks = values.shape[1], []
         for start in range(0, draws, 500):  # so that the draws of a large test set fit in memory
             size = min(500, draws - start)
             places = rng.integers(U, size=(size, U)) + U * np.arange(size)[:, None]
             times = np.bincount(places.ravel(), minlength=size * U).reshape(size, U).astype(float)
             with np.errstate(invalid="ignore"):  # a draw without any unit that a cell defines
-                parts.append(times @ np.where(known, values, 0).T / (times @ known.T))
-        columns.append(np.concatenate(parts))
-    low, high = np.percentile(np.nanmean(np.concatenate(columns, 1), 1), [2.5, 97.5])
-    return low, high
+                chunks.append(times @ np.where(known, values, 0).T / (times @ known.T))
+        columns.append(np.concatenate(chunks))
+    return np.nanmean(np.concatenate(columns, 1), 1)
 
 
 def chance_row(said: Statement, cells: Mapping[tuple[int, int], dict[str, dict]], chance: float) -> dict:
@@ -323,7 +353,7 @@ def chance_row(said: Statement, cells: Mapping[tuple[int, int], dict[str, dict]]
 def pooled(
     said: Statement,
     cells: Mapping[tuple[int, int], dict[str, dict]],
-    tested: Mapping[str, Float[np.ndarray, "N _"]] | str,
+    parts: list[Tested] | str,
 ) -> tuple[int, int] | str:
     """How many of how many answers are right in all cells of a one-term statement; or why none can be told.
 
@@ -333,8 +363,9 @@ def pooled(
     kept = [by[variant] for by in cells.values()]
     if not all(metric in record.get("counts", {}) for record in kept):
         return "its records keep no counts"
-    if isinstance(tested, str):
-        return tested
+    if isinstance(parts, str):
+        return parts
+    (tested,) = parts
     right, of = np.sum([record["counts"][metric] for record in kept], axis=0)
     if len(tested) < len(kept):
         return "several records read one test set, so their answers are not independent"

@@ -268,6 +268,36 @@ def test_a_large_test_set_is_drawn_in_parts():
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.1)
 
 
+def test_parts_of_different_units_are_drawn_apart():
+    """The difference of two means: its variance is the sum of theirs."""
+    rng = np.random.default_rng(4)
+    one, other = rng.normal(5, 20, (2, 150)), rng.normal(2, 30, (2, 90))
+    low, high = claims.over_units({"set": one}, {"set": -other})
+    spread = np.sqrt(one.mean(0).var() / 150 + other.mean(0).var() / 90)
+    assert (high - low) / 2 == pytest.approx(1.96 * spread, rel=0.1)
+    assert (high + low) / 2 == pytest.approx(one.mean() - other.mean(), abs=0.3)
+
+
+@pytest.mark.parametrize(("units", "verdict"), [(60, "holds"), (30, "not yet: its terms are of different")])
+def test_a_statement_about_two_groups_of_units_has_an_interval(units, verdict):
+    """Its terms have no unit in common; the gain is 10 in one group and 30 in the other."""
+    its, rng = [], np.random.default_rng(5)
+    for seed in range(5):
+        for variant, gains in (("a", (10, 30)), ("b", (0, 0))):
+            near, far = (np.full(2 * units, np.nan) for _ in range(2))
+            near[:units], far[units:] = (gain + rng.normal(0, 5, units) for gain in gains)
+            one = record(variant, seed)
+            one["metrics"] = {"near": float(np.nanmean(near)), "far": float(np.nanmean(far))}
+            one["units"] = {"of": "set", "near": records.pack(near), "far": records.pack(far)}
+            its.append(one)
+    terms = ((1, "a", "far"), (-1, "b", "far"), (-1, "a", "near"), (1, "b", "near"))
+    said = claims.Statement(**vars(BETTER) | {"terms": terms})
+    row = claims.test(said, its)
+    assert row["verdict"].startswith(verdict) and row["units"] == 2 * units
+    if verdict == "holds":
+        assert 17 < row["unit_low"] < row["effect"] < row["unit_high"] < 23
+
+
 def test_few_units_give_students_interval():
     units = np.array([[1.0, 2.0, 3.0, 4.0, np.nan], [3.0, 4.0, 5.0, 6.0, np.nan]])
     assert claims.over_units({"set": units}) == pytest.approx(claims.over_seeds([2.0, 3.0, 4.0, 5.0]))

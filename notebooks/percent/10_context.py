@@ -158,7 +158,7 @@ numbers.filter(regex="^hand_error_[a-z]+$").T
 # Do glimpses lie on what decides? `covered`: the share, over all frames in which it is seen, of which the middle lies in a window;
 # `centred`: of which the box holds a window's middle. `other` is the control: the windows of another clip. Eight such windows can cover
 # most of the picture, so only the difference from `other` tells something. One frame in which the thing shows can be enough to recognise it. The table is of the
-# last variant, `forearms`. In 21 clips the difference within `context` is small; over four seeds of 300 clips it is 69.9 against 41.9 %, and 81.2 % with true joints.
+# last variant, `forearms`. In 21 clips the difference within `context` is small; over five seeds of 300 clips it is 69.9 against 41.5 %, and 81.1 % with true joints.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=20.0
 lie = numbers.filter(regex="^(covered|centred)_(other_)?[a-z]+$").iloc[-1]
@@ -168,8 +168,8 @@ pd.Series(lie.values, pd.MultiIndex.from_frame(keys, names=["score", "windows", 
 # %% [markdown]
 # ## Over seeds
 #
-# The profile `full` simulates other performances for each seed: 4,800 clips of 20 people to train on, 1,200 of 20 others to test. Five
-# seeds are planned; `n` says how many are measured so far, and a row or a claim that lacks some says so.
+# The profile `full` simulates other performances for each seed: 4,800 clips of 20 people to train on, 1,200 of 20 others to test. There
+# are five seeds.
 
 # %%
 every = tables.measured()
@@ -179,7 +179,7 @@ runs.pivot_table(index="metric", columns=["variant", "n"], values=["mean", "sd"]
 
 # %% [markdown]
 # The error of the hand, and how recognition depends on how far the thing is from the hand. Each group of dots is one range of distance; an error bar is the sd over seeds.
-# From the nearest range to the farthest `forearms` recognise 79, 82, 71 and 68 %, `hands` 49, 38, 33 and 38 %; `context` is at chance throughout (five seeds, four of `forearms`).
+# From the nearest range to the farthest `forearms` recognise 79, 81, 70 and 66 %, `hands` 49, 38, 33 and 38 %; `context` is at chance throughout (five seeds).
 
 # %%
 errors = every[(every.variant == "context") & every.metric.str.match("hand_error")]
@@ -206,8 +206,8 @@ tables.printed_claims(claims[claims.notebook == name])
 # %% [markdown]
 # ## In short
 #
-# The pose leads to the thing through the line of the forearm. Within `context` (chance 33.3 %; five seeds, four of the forearms) the pooled frame is right in 33.1 %, glimpses at the hands in 40.9, those beyond
-# the hands in 75.8, and in 86.6 with true joints. On held things hands and forearms are equal (99.2 and 98.9 % of `chest`, 95.7 and 95.7 of `face`). The rule needs joints that a network was taught to find,
+# The pose leads to the thing through the line of the forearm. Within `context` (chance 33.3 %; five seeds) the pooled frame is right in 33.1 %, glimpses at the hands in 40.9, those beyond
+# the hands in 75.5, and in 86.6 with true joints. On held things hands and forearms are equal (99.2 and 98.9 % of `chest`, 95.7 and 95.6 of `face`). The rule needs joints that a network was taught to find,
 # and it is about pointing only. Chapter 11 asks whether a network can learn where to look.
 #
 # ## Exercises
