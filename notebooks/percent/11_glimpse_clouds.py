@@ -326,7 +326,8 @@ tables.printed(rows).set_index("method")
 # Each is tested over whole sets of seeds, and prints its rule. The first interval (95 %) is over seeds: the noise of training.
 # The second is over the units of the test set, here performances: which happened to be tested. A claim holds if both
 # lie above its threshold. `information`: the mutual information, in bits, between the worker that a glimpse is dealt to and what it shows (a thing that decides, a person, or neither); shuffled: with the
-# shares dealt out at random over the clip's glimpses. So far workers follow nothing: 0.016 and 0.014 bits for `clouds` and `forearms-workers`, 0.014 and 0.007 shuffled. A claim that lacks seeds has no numbers and no verdict. *Would matter* is the least effect worth speaking of, in points (of information: in bits). Notebook 12 says what a *control* or *by
+# shares dealt out at random over the clip's glimpses. So far workers follow nothing: 0.016 and 0.014 bits for `clouds` and `forearms-workers`, 0.014 and 0.007 shuffled. A claim about the *gain* of Glimpse Clouds may hold though
+# the gain is a loss: within `context` it is -1 point, for both models are at chance, and within `chest` -50. A claim that lacks seeds has no numbers and no verdict. *Would matter* is the least effect worth speaking of, in points (of information: in bits). Notebook 12 says what a *control* or *by
 # construction* is, and how many claims are tested together.
 
 # %%
