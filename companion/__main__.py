@@ -179,7 +179,7 @@ def checks(read: bool = True) -> dict[str, Callable]:
     Args:
         read: read every file; else count clips and pictures, which takes no time.
     """
-    from companion.datasets import digits, fixations, labelled_pictures, sources
+    from companion.datasets import digits, fixations, labelled_pictures, labelled_videos, questions, sources
     from companion.experiments.releases import told
     from companion.formats import clips, ntu, simulated
 
@@ -211,6 +211,8 @@ def checks(read: bool = True) -> dict[str, Callable]:
         **{name: skeletons(name) for name in ("ntu", "sbu", "msr_daily", "nucla")},
         **{name: partial(fixations.check, name, read=read) for name in fixations.RECORDED},
         **{name: partial(labelled_pictures.check, name, read=read) for name in labelled_pictures.FORMATS},
+        **{name: partial(questions.check, name, read=read) for name in questions.FORMATS},
+        "ucf11": partial(labelled_videos.check, read=read),
     }
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from companion.datasets.labelled_videos import LabelledVideos, data_fingerprint
+from companion.datasets.labelled_videos import LabelledVideos, check, data_fingerprint
 from companion.files import DamagedFile
 from companion.formats import ucf11
 
@@ -89,7 +89,10 @@ def test_what_is_refused(root, tmp_path):
         LabelledVideos("train", root=tmp_path / "out")
     path = root / ucf11.FOLDER / "walking/v_walk_dog_03/v_walk_dog_03_02.mpg"
     before = data_fingerprint(root)
+    assert check(root) == "whole, 11 videos of 2 classes" and check(root, False) == "11 videos of 2 classes"
     path.write_bytes(b"no video")
+    with pytest.raises(ValueError, match="11 videos of 2 classes, 1 damaged\n  .*v_walk_dog_03_02.mpg"):
+        check(root)
     assert data_fingerprint(root) != before
     with pytest.raises(DamagedFile, match="v_walk_dog_03_02.mpg"):
         LabelledVideos("test", 3, root=root, frames=2)

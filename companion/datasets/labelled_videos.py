@@ -93,3 +93,26 @@ class LabelledVideos(VideoClips):
 def data_fingerprint(root: str | Path | None = None) -> str:
     """Of the videos, without reading them: names and sizes count."""
     return fingerprint([f"{v.path.name} {v.path.stat().st_size}".encode() for v in ucf11.videos(root)[0]])
+
+
+def check(root: str | Path | None = None, read: bool = True) -> str:
+    """Can the videos be read?
+
+    Args:
+        read: read every video; else they are counted only.
+
+    Raises:
+        ValueError: damaged videos; the text counts and names them.
+    """
+    found, classes = ucf11.videos(root)
+    damaged = []
+    for video in found if read else ():
+        try:
+            media.read_video(video.path, size=(8, 8))
+        except DamagedFile as error:
+            damaged.append(str(error))
+    text = f"{len(found)} videos of {len(classes)} classes"
+    if damaged:
+        about = f"{text}, {len(damaged)} damaged", *damaged, f"to be had at {ucf11.WHERE}"
+        raise ValueError("\n  ".join(about))
+    return f"{'whole, ' * read}{text}"
