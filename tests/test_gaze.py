@@ -202,3 +202,16 @@ def test_an_ensemble_is_the_mean_of_its_densities_and_trains_each():
     torch.testing.assert_close(whole(LAYERS).map.exp(), want)
     each = torch.stack([gaze.objective(one, batch) for one in members])
     torch.testing.assert_close(gaze.objective(whole, batch), each.mean())
+
+
+def test_the_trunk_mirrors_half_of_the_pictures_in_training():
+    torch.manual_seed(0)
+    trunk = gaze.Trunk()
+    pictures = torch.randint(0, 256, (1, 3, 32, 48), dtype=torch.uint8).expand(40, -1, -1, -1)
+    found = trunk.eval()(pictures)["own"]
+    assert torch.equal(found[:1].expand_as(found), found)
+    mirrored = trunk(pictures.flip(-1))["own"].flip(-1)[0]
+    trained = trunk.train()(pictures)["own"]
+    same = [torch.allclose(one, found[0], atol=1e-5) for one in trained]
+    turned = [torch.allclose(one, mirrored, atol=1e-5) for one in trained]
+    assert all(a != b for a, b in zip(same, turned, strict=True)) and 10 < sum(turned) < 30

@@ -84,7 +84,10 @@ class Always(nn.Module):
 
 
 class Trunk(nn.Module):
-    """A network of its own, which begins from nothing: maps at an eighth of the size."""
+    """A network of its own, which begins from nothing: maps at an eighth of the size.
+
+    In training it sees half of the pictures mirrored, and mirrors their maps back.
+    """
 
     channels = {"own": 96, "coarse": 96}
 
@@ -101,8 +104,10 @@ class Trunk(nn.Module):
         self.deeper = nn.Sequential(*deeper)
 
     def forward(self, pictures: UInt8[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B D h w"]]:
-        fine = self.layers(pictures.float() / 127.5 - 1)
-        return {"own": fine, "coarse": self.deeper(fine)}
+        turned = (torch.rand(len(pictures), 1, 1, 1) < 0.5 * self.training).to(pictures.device)
+        fine = self.layers(pictures.where(~turned, pictures.flip(-1)).float() / 127.5 - 1)
+        maps = {"own": fine, "coarse": self.deeper(fine)}
+        return {name: found.where(~turned, found.flip(-1)) for name, found in maps.items()}
 
 
 class Readout(nn.Module):
