@@ -17,7 +17,7 @@ training) and over the units of the test set (which samples happened to be teste
 Pearson for one percentage of answers that do not depend on each other). Nothing is corrected for the number
 of statements: `together` says how many there are and how many would seem to hold by chance.
 
-Letters: N cells (seed, fold), U units of a test set.
+Letters: N cells (seed, fold), K terms, U units of a test set.
 """
 
 import json
@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
@@ -178,22 +178,19 @@ def test(said: Statement, its: Sequence[dict]) -> dict:
     row |= {"effect": np.mean(means) - over, "low": low, "high": high, "n": len(seeds)}
     if said.chance is not None:
         return row | chance_row(said, cells, said.chance)
-    parts = by_unit(said, cells)
-    if isinstance(parts, str):
+    tested = by_unit(said, cells)
+    if isinstance(tested, str):
         verdict = "fails over seeds"
         if low > said.threshold:
-            verdict = f"holds over seeds{too_small(said, row['effect'])}; {parts}"
+            verdict = f"holds over seeds{too_small(said, row['effect'])}; {tested}"
         return row | {"verdict": verdict}
-    units, single = sum(map(defined, parts)), [weight for weight, _, _ in said.terms] == [1]
-    if units < 2:
-        return row | {"units": units, "verdict": f"not yet: {'one' if units else 'no'} unit"}
-    if len(parts) > 1 and (least := min(fewest(part) for part in parts)) < FEW:
-        return row | {
-            "units": units,
-            "verdict": f"not yet: its terms are of different units, of one {least}, {FEW} are needed",
-        }
-    answers = pooled(said, cells, parts) if single else ""
-    interval = over_units(*parts) if isinstance(answers, str) else over_answers(*answers)
+    units, single = defined(tested), [weight for weight, _, _ in said.terms] == [1]
+    if units < 2 or not all(known.any(1).all() for known in map(any_cell, tested.values())):
+        return row | {"units": units, "verdict": f"not yet: {'one' if units == 1 else 'no'} unit"}
+    if fewest(tested) < FEW and paired(tested) < 2:
+        return row | {"units": units, "verdict": f"not yet: of units of two kinds {FEW} are needed"}
+    answers = pooled(said, cells, tested) if single else ""
+    interval = over_units(tested) if isinstance(answers, str) else over_answers(*answers)
     unit_low, unit_high = np.clip(interval, *said.bounds)
     row |= {"unit_low": unit_low, "unit_high": unit_high, "units": units}
     failed = [
@@ -251,15 +248,11 @@ def complete(said: Statement, its: Sequence[dict]) -> tuple[dict[tuple[int, int]
     return {}, ", ".join(words) + (f" in {which}" if which else "") + left
 
 
-Tested = Mapping[str, Float[np.ndarray, "N _"]]  # test set -> effect at each unit in each cell that read it
+Tested = Mapping[str, Float[np.ndarray, "N K U"]]  # test set -> each term, in each cell that read it
 
 
-def by_unit(said: Statement, cells: Mapping[tuple[int, int], dict[str, dict]]) -> list[Tested] | str:
-    """The effect at each unit; or a sentence why there is none.
-
-    Where no unit has all terms, as of a statement about two groups of clips, those of the same units are a
-    part, and the effect is the sum over parts.
-    """
+def by_unit(said: Statement, cells: Mapping[tuple[int, int], dict[str, dict]]) -> Tested | str:
+    """The terms, with their weights, at each unit; or a sentence why there are none."""
     found: dict[str, list] = {}
     for by in cells.values():
         units = {variant: record.get("units", {}) for variant, record in by.items()}
@@ -269,25 +262,27 @@ def by_unit(said: Statement, cells: Mapping[tuple[int, int], dict[str, dict]]) -
             return "test set not yet: its terms were read on different test sets"
         values = [weight * records.unpack(units[variant][metric]) for weight, variant, metric in said.terms]
         found.setdefault(next(iter(units.values()))["of"], []).append(np.stack(values))
-    tested = {of: np.stack(values) for of, values in found.items()}  # cells, terms, units
-    parts = [[*range(len(said.terms))]]
-    known = np.any(np.isfinite(next(iter(tested.values()))), 0)
-    if known.any(1).all() and not known.all(0).any():
-        masks: dict[bytes, list[int]] = {}
-        for n in parts[0]:
-            masks.setdefault(known[n].tobytes(), []).append(n)
-        parts = [*masks.values()]
-    return [{of: values[:, part].sum(1) for of, values in tested.items()} for part in parts]
+    return {of: np.stack(values) for of, values in found.items()}
+
+
+def any_cell(values: Float[np.ndarray, "N K U"]) -> Bool[np.ndarray, "K U"]:
+    """Of which units each term is defined, in any cell."""
+    return np.any(np.isfinite(values), 0)
 
 
 def defined(tested: Tested) -> int:
-    """How many units, in all test sets, have an effect."""
-    return sum(int(np.isfinite(values).any(0).sum()) for values in tested.values())
+    """How many units, in all test sets, have a term."""
+    return sum(int(any_cell(values).any(0).sum()) for values in tested.values())
 
 
 def fewest(tested: Tested) -> int:
-    """How many have one in the test set with the fewest."""
-    return min(int(np.isfinite(values).any(0).sum()) for values in tested.values())
+    """For how many units, in the test set with the fewest, the rarest term is defined."""
+    return min(int(any_cell(values).sum(1).min()) for values in tested.values())
+
+
+def paired(tested: Tested) -> int:
+    """How many units, in all test sets, have all terms in some cell."""
+    return sum(int(np.isfinite(values).all(1).any(0).sum()) for values in tested.values())
 
 
 def over_seeds(effects: Sequence[float]) -> tuple[float, float]:
@@ -303,38 +298,34 @@ def over_seeds(effects: Sequence[float]) -> tuple[float, float]:
     return values.mean() - half, values.mean() + half
 
 
-def over_units(*parts: Tested, draws: int = DRAWS) -> tuple[float, float]:
-    """A 95 % interval of the mean over cells of the mean over units, by the bootstrap over units.
+def over_units(tested: Tested, draws: int = DRAWS) -> tuple[float, float]:
+    """A 95 % interval of the mean over cells of the sum of the terms' means over units, by the bootstrap.
 
-    Of several parts, of the sum of their means; each is drawn by itself. With fewer than 40 units in a test
-    set of a single part it is Student's over units, each averaged over its cells.
+    The cells that read one test set, and all terms, see the same draw of its units; different test sets are
+    drawn independently. A unit of which a term is not defined (NaN) has no say in that term's mean, so that
+    the terms may also be of different units: two groups of clips. With fewer than 40 units in a test set
+    it is Student's over the units that have all terms, each averaged over its cells.
     """
-    if len(parts) == 1 and fewest(parts[0]) < FEW:
-        sets = [values[:, np.isfinite(values).any(0)] for values in parts[0].values()]
-        return over_seeds(np.concatenate([np.nanmean(values, 0) for values in sets]).tolist())
-    means = sum(drawn_means(part, draws, seed) for seed, part in enumerate(parts))
-    low, high = np.percentile(means, [2.5, 97.5])
-    return low, high
-
-
-def drawn_means(tested: Tested, draws: int, seed: int) -> Float[np.ndarray, " draws"]:
-    """The mean over cells of the mean over units, of each draw of units.
-
-    The cells that read one test set see the same draw of its units; different test sets are drawn
-    independently. A unit whose effect is not defined (NaN) has no say in its cell.
-    """
-    rng, columns = np.random.default_rng(seed), []
-    for values in (values[:, np.isfinite(values).any(0)] for values in tested.values()):
-        known = np.isfinite(values)
-        U, chunks = values.shape[1], []
+    sets = [values[..., any_cell(values).any(0)] for values in tested.values()]
+    if fewest(tested) < FEW:
+        each = [values.sum(1) for values in sets]
+        each = [values[:, np.isfinite(values).any(0)] for values in each]
+        return over_seeds(np.concatenate([np.nanmean(values, 0) for values in each]).tolist())
+    rng, columns = np.random.default_rng(0), []
+    for values in sets:
+        N, K, U = values.shape
+        rows, parts = values.reshape(N * K, U), []
+        known = np.isfinite(rows)
         for start in range(0, draws, 500):  # so that the draws of a large test set fit in memory
             size = min(500, draws - start)
             places = rng.integers(U, size=(size, U)) + U * np.arange(size)[:, None]
             times = np.bincount(places.ravel(), minlength=size * U).reshape(size, U).astype(float)
-            with np.errstate(invalid="ignore"):  # a draw without any unit that a cell defines
-                chunks.append(times @ np.where(known, values, 0).T / (times @ known.T))
-        columns.append(np.concatenate(chunks))
-    return np.nanmean(np.concatenate(columns, 1), 1)
+            with np.errstate(invalid="ignore"):  # a draw without any unit that a term defines
+                means = times @ np.where(known, rows, 0).T / (times @ known.T)
+            parts.append(means.reshape(size, N, K).sum(2))
+        columns.append(np.concatenate(parts))
+    low, high = np.percentile(np.nanmean(np.concatenate(columns, 1), 1), [2.5, 97.5])
+    return low, high
 
 
 def chance_row(said: Statement, cells: Mapping[tuple[int, int], dict[str, dict]], chance: float) -> dict:
@@ -353,7 +344,7 @@ def chance_row(said: Statement, cells: Mapping[tuple[int, int], dict[str, dict]]
 def pooled(
     said: Statement,
     cells: Mapping[tuple[int, int], dict[str, dict]],
-    parts: list[Tested] | str,
+    tested: Tested | str,
 ) -> tuple[int, int] | str:
     """How many of how many answers are right in all cells of a one-term statement; or why none can be told.
 
@@ -363,9 +354,8 @@ def pooled(
     kept = [by[variant] for by in cells.values()]
     if not all(metric in record.get("counts", {}) for record in kept):
         return "its records keep no counts"
-    if isinstance(parts, str):
-        return parts
-    (tested,) = parts
+    if isinstance(tested, str):
+        return tested
     right, of = np.sum([record["counts"][metric] for record in kept], axis=0)
     if len(tested) < len(kept):
         return "several records read one test set, so their answers are not independent"

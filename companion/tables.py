@@ -416,7 +416,8 @@ def claims(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
         rows.append(row | {"old": ages(read or its)})
     numbers = "effect low high unit_low unit_high least matters".split()
     kinds = dict.fromkeys(numbers, float) | {"n": int, "units": "Int64"}
-    return pd.DataFrame(rows, columns=CLAIMS).astype(kinds).round(2)
+    table = pd.DataFrame(rows, columns=CLAIMS).astype(kinds)
+    return table.round(4).where(table["matters"] < 0.1, table.round(2)).astype(kinds)
 
 
 def text(table: pd.DataFrame) -> str:

@@ -214,7 +214,10 @@ def test_the_bootstrap_by_hand():
     """The mean of 40 draws from twenty zeros and twenty hundreds is binomial: 95 % lie from 35 to 65."""
     values = np.array([[0.0, 100.0] * 20])
     low, high = (100 / 40 * stats.binom.ppf(q, 40, 0.5) for q in (0.025, 0.975))
-    assert claims.over_units({"set": values}) == pytest.approx((low, high)) and (low, high) == (35, 65)
+    assert claims.over_units({"set": values[:, None]}) == pytest.approx((low, high)) and (low, high) == (
+        35,
+        65,
+    )
 
 
 def test_the_bootstrap_is_the_obvious_one():
@@ -232,11 +235,11 @@ def test_the_bootstrap_is_the_obvious_one():
                 cells.append(np.mean([cell[u] for u in drawn if np.isfinite(cell[u])]))
         means.append(np.mean(cells))
     expected = np.percentile(means, [2.5, 97.5])
-    found = claims.over_units({"one": one, "other": other})
+    found = claims.over_units({"one": one[:, None], "other": other[:, None]})
     assert np.allclose(found, expected, atol=0.07 * (expected[1] - expected[0]))
-    together = claims.over_units({"set": np.concatenate([one, one])})
-    assert np.allclose(together, claims.over_units({"set": one}), atol=1e-9)
-    apart = claims.over_units({"set": one, "copy": one})
+    together = claims.over_units({"set": np.concatenate([one, one])[:, None]})
+    assert np.allclose(together, claims.over_units({"set": one[:, None]}), atol=1e-9)
+    apart = claims.over_units({"set": one[:, None], "copy": one[:, None]})
     assert apart[1] - apart[0] < 0.85 * (together[1] - together[0])
 
 
@@ -245,7 +248,7 @@ def test_the_interval_over_units_covers(units):
     """Also with few units, where the bootstrap's covers less (10: 86 %, 20: 89 %)."""
     rng, hits = np.random.default_rng(2), 0
     for _ in range(600):
-        low, high = claims.over_units({"set": rng.exponential(10, (1, units))}, draws=500)
+        low, high = claims.over_units({"set": rng.exponential(10, (1, 1, units))}, draws=500)
         hits += low < 10 < high
     assert 0.9 <= hits / 600 <= 0.98
 
@@ -264,21 +267,29 @@ def test_near_100_percent_the_interval_is_that_of_counts():
 
 def test_a_large_test_set_is_drawn_in_parts():
     values = np.random.default_rng(3).normal(0, 1, (1, 400))
-    low, high = claims.over_units({"set": values}, draws=1200)
+    low, high = claims.over_units({"set": values[:, None]}, draws=1200)
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.1)
 
 
-def test_parts_of_different_units_are_drawn_apart():
-    """The difference of two means: its variance is the sum of theirs."""
+def test_terms_of_different_units():
+    """The difference of two means: its variance is the sum of theirs, and less where units are shared."""
     rng = np.random.default_rng(4)
-    one, other = rng.normal(5, 20, (2, 150)), rng.normal(2, 30, (2, 90))
-    low, high = claims.over_units({"set": one}, {"set": -other})
-    spread = np.sqrt(one.mean(0).var() / 150 + other.mean(0).var() / 90)
+    one, other = rng.normal(5, 20, 240), rng.normal(2, 30, 240)
+    apart = np.stack([one, -other])[None]
+    apart[0, 0, 150:] = apart[0, 1, :150] = np.nan
+    low, high = claims.over_units({"set": apart})
+    spread = np.sqrt(one[:150].var() / 150 + other[150:].var() / 90)
     assert (high - low) / 2 == pytest.approx(1.96 * spread, rel=0.1)
-    assert (high + low) / 2 == pytest.approx(one.mean() - other.mean(), abs=0.3)
+    assert (high + low) / 2 == pytest.approx(one[:150].mean() - other[150:].mean(), abs=0.4)
+    same = np.stack([one, -one - rng.normal(0, 1, 240)])[None]
+    same[0, 0, 3] = same[0, 1, 7] = np.nan  # a unit that lacks a term unpairs no other
+    low, high = claims.over_units({"set": same})
+    assert high - low < 1
 
 
-@pytest.mark.parametrize(("units", "verdict"), [(60, "holds"), (30, "not yet: its terms are of different")])
+@pytest.mark.parametrize(
+    ("units", "verdict"), [(60, "holds"), (30, "not yet: of units of two kinds 40 are needed")]
+)
 def test_a_statement_about_two_groups_of_units_has_an_interval(units, verdict):
     """Its terms have no unit in common; the gain is 10 in one group and 30 in the other."""
     its, rng = [], np.random.default_rng(5)
@@ -300,7 +311,9 @@ def test_a_statement_about_two_groups_of_units_has_an_interval(units, verdict):
 
 def test_few_units_give_students_interval():
     units = np.array([[1.0, 2.0, 3.0, 4.0, np.nan], [3.0, 4.0, 5.0, 6.0, np.nan]])
-    assert claims.over_units({"set": units}) == pytest.approx(claims.over_seeds([2.0, 3.0, 4.0, 5.0]))
+    assert claims.over_units({"set": units[:, None]}) == pytest.approx(
+        claims.over_seeds([2.0, 3.0, 4.0, 5.0])
+    )
 
 
 def test_units_are_paired_on_one_test_set_only():

@@ -253,7 +253,8 @@ def test_clouds_come_back_with_the_colours_of_their_workers():
     figure = player.figure()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(names)
     drawn = [patch.get_edgecolor() for patch in figure.axes[1].patches]
-    want = [to_rgba(colours[k]) for k in given["workers"][0, 1].argmax(-1)]
+    want = [to_rgba(colours[k]) for k in given["workers"][0, 2].argmax(-1)]
+    assert [ax.get_title() for ax in figure.axes[:3]] == ["frame 1", "frame 3", "frame 4"]
     assert drawn == want and len(figure.axes[0].patches) == 4  # one is not known
     assert player.unit == "frame"
 

@@ -119,6 +119,7 @@ def dealt(shares: Float[Tensor, "T G K"]) -> Image:
             axes.bar(range(1, T + 1), own, 1, start, color=WORKERS[k], label=f"worker {k + 1}")
             start = start + own
         axes.set(xlabel="frame", ylabel="" if g else "share", xlim=(0.5, T + 0.5), ylim=(0, 1))
+        axes.set_xticks(range(1, T + 1, max(1, T // 8)))
         axes.set_title(f"glimpse {g + 1}", fontsize=9)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return picture(figure, f"shares of {K} workers in {G} glimpses of each of {T} frames")

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Num, UInt8, jaxtyped
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -45,6 +46,7 @@ WINDOW, TRUTH = "#E69F00", "#56B4E9"  # of Okabe and Ito, told apart by colour-b
 WORKERS = (WINDOW, "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2")
 STAGE = (420, 360)  # the picture's largest width and height, CSS pixels
 ROWS, COLUMNS = 3, 6  # samples and steps of the still picture
+WIDE = 3  # steps of one of a film in colours, whose frames are larger
 PAGE = files(__name__).joinpath("page.html").read_text(encoding="utf-8")
 
 
@@ -162,16 +164,21 @@ class AttentionPlayer:
         drawn, small = io.BytesIO(), io.BytesIO()
         self.figure().savefig(drawn, dpi=100)
         colours = 256 if self.images.shape[-1] == 3 else 64
-        Image.open(drawn).convert("RGB").quantize(colours).save(small, "PNG", optimize=True)
+        few = Image.open(drawn).convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE)  # lines are thin
+        few.save(small, "PNG", optimize=True)
         return small.getvalue()
 
     def figure(self) -> Figure:
         """The first samples (rows) over their steps (columns)."""
         rows = min(ROWS, len(self.images))
-        steps = np.unique(np.linspace(0, self.sizes["T"] - 1, COLUMNS).round().astype(int)).tolist()
+        T, large = self.sizes["T"], self._film()
+        steps = np.unique(np.linspace(0, T - 1, COLUMNS).round().astype(int)).tolist()
+        if large:  # the middle of each part, as a clip's ends show little
+            steps = np.unique(((np.arange(WIDE) + 0.5) * T / WIDE).astype(int)).tolist()
         x0, y0, x1, y1 = self.view
-        row = 1.3 * (y1 - y0) / (x1 - x0) + (0.25 if self.labels else 0.05)
-        figure = Figure((1.35 * max(len(steps), 3), rows * row + 0.6), layout="constrained")
+        width = 2.7 if large else 1.35
+        row = 0.96 * width * (y1 - y0) / (x1 - x0) + (0.25 if self.labels else 0.05)
+        figure = Figure((width * max(len(steps), 3), rows * row + 0.6), layout="constrained")
         figure.get_layout_engine().set(hspace=0.15 if self.labels else 0)
         figure.suptitle(self.title, fontsize=10, parse_math=False)
         for n, line in enumerate(figure.subplots(rows, len(steps), squeeze=False)):
@@ -187,7 +194,7 @@ class AttentionPlayer:
         subject = self.subject.replace("$", r"\$")  # no mathematics
         marks = [
             (self.boxes, {"color": WINDOW, "marker": "o", "markersize": 3, "label": "glimpses"}),
-            (self.truth, {"color": TRUTH, "linestyle": "--", "label": f"true box of the {subject}"}),
+            (self.truth, {**self._true(), "label": f"true box of the {subject}"}),
             *(
                 (self.clouds, {"color": colour, "linewidth": 1.8, "label": name})
                 for name, colour in self.workers().items()
@@ -229,6 +236,17 @@ class AttentionPlayer:
             return {} if self.clouds is None else {"glimpses": WINDOW}
         return {f"glimpses of worker {k + 1}": WORKERS[k] for k in range(self.sizes["K"])}
 
+    def _film(self) -> bool:
+        """Are they moving pictures in colours?"""
+        return self.images.shape[1] > 1 and self.images.shape[-1] == 3
+
+    def _true(self) -> dict[str, Any]:
+        """How a true box is drawn: on a film, where it may be small, without gaps and with a dark rim."""
+        if not self._film():
+            return {"color": TRUTH, "linestyle": "--"}
+        rim = patheffects.withStroke(linewidth=2.4, foreground="black")
+        return {"color": TRUTH, "linewidth": 1.2, "path_effects": [rim]}
+
     def _panel(self, ax: Axes, n: int, t: int) -> None:
         """Draw one sample at one step, with the path that led there."""
         x0, y0, x1, y1 = self.view
@@ -258,11 +276,11 @@ class AttentionPlayer:
 
         if self.truth is not None:
             for box in self.truth[n, t % self.truth.shape[1]]:
-                rectangle(box, color=TRUTH, linestyle="--", zorder=4)
+                rectangle(box, **self._true(), zorder=4)
         if self.clouds is not None:
             for g, box in enumerate(self.clouds[n, t]):
                 colour = WINDOW if self.dealt is None else WORKERS[self.dealt[n, t, g]]
-                rectangle(box, color=colour, linewidth=1.5)
+                rectangle(box, color=colour, linewidth=1.0)
         if self.boxes is not None:
             for s, box in enumerate(self.boxes[n, t]):
                 rectangle(box, color=WINDOW, linewidth=0.8 if s else 1.8)
