@@ -34,6 +34,7 @@ def root(tmp_path):
         for group in range(1, 6):
             write(tmp_path, name, action, group, 1)
         (tmp_path / ucf11.FOLDER / name / "Annotation").mkdir()
+    (tmp_path / ucf11.FOLDER / "__MACOSX").mkdir()
     write(tmp_path, "walking", "walk_dog", 3, 2, frames=9)
     return tmp_path
 
@@ -81,7 +82,7 @@ def test_maps_of_a_network_take_the_place_of_frames(root):
 
 
 def test_what_is_refused(root, tmp_path):
-    with pytest.raises(ValueError, match=r"v_shooting_01_01.mpg has 6 frames, and 7 are asked for; ask for"):
+    with pytest.raises(ValueError, match=r"v_shooting_01_01.mpg 6 frames are kept, and 7 are asked for; ask"):
         LabelledVideos("train", root=root, frames=7)
     with pytest.raises(ValueError, match="fold 5; choose train"):
         LabelledVideos("train", 5, root=root)
@@ -89,14 +90,17 @@ def test_what_is_refused(root, tmp_path):
         LabelledVideos("train", root=tmp_path / "out")
     path = root / ucf11.FOLDER / "walking/v_walk_dog_03/v_walk_dog_03_02.mpg"
     before = data_fingerprint(root)
-    assert check(root) == "whole, 11 videos of 2 classes" and check(root, False) == "11 videos of 2 classes"
+    assert (
+        check(root) == "complete, 11 videos of 2 classes" and check(root, False) == "11 videos of 2 classes"
+    )
     path.write_bytes(b"no video")
     with pytest.raises(ValueError, match="11 videos of 2 classes, 1 damaged\n  .*v_walk_dog_03_02.mpg"):
         check(root)
     assert data_fingerprint(root) != before
     with pytest.raises(DamagedFile, match="v_walk_dog_03_02.mpg"):
         LabelledVideos("test", 3, root=root, frames=2)
-    data = LabelledVideos("test", 3, root=root, frames=2, strict=False)
+    with pytest.warns(UserWarning, match="ucf11: 1 videos are left out"):
+        data = LabelledVideos("test", 3, root=root, frames=2, strict=False)
     assert len(data) == 2 and "v_walk_dog_03_02.mpg" in data.damaged[0]
     path.rename(path.with_name("v_walk_03_02.mpg"))
     with pytest.raises(DamagedFile, match=r"v_walk_03_02.mpg is not named v_NAME_GG/v_NAME_GG_CC.mpg"):

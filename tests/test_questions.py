@@ -38,8 +38,9 @@ def test_daquar_is_three_lines_a_question(tmp_path):
 @pytest.mark.parametrize(
     ("line", "text", "sentence"),
     [
-        (1, "?", "line 1: no words"),
+        (1, "... !", "line 1: no words"),
         (2, "", "line 2: no words"),
+        (2, " , ", "line 2: no words"),
         (6, "picture1", "line 6: 'picture1' is no picture"),
         (6, "image/../../1", "is no picture"),
         (3, None, "has 89 lines, not three a question"),
@@ -68,6 +69,42 @@ def test_a_missing_picture_or_file_is_named(tmp_path, form):
         form.files(root, "train")
     with pytest.raises(FileNotFoundError, match="no folder"):
         form.files(tmp_path / "elsewhere", "train")
+
+
+@pytest.mark.parametrize(
+    ("said", "same"),
+    [
+        ("Two", "2"),
+        ("a cat.", "cat"),
+        ("The  red, blue", "red blue"),
+        ("1,000", "1,000"),
+        ("?", "?"),
+        ("it's", "it's"),
+    ],
+)
+def test_answers_of_vqa_are_compared_without_case_marks_and_articles(said, same):
+    assert vqa.normalised(said) == same
+
+
+def test_empty_parts_of_an_answer_count_for_nothing(tmp_path):
+    path = asking.daquar(tmp_path) / "daquar/qa.894.raw.train.format_triple"
+    path.write_text(path.read_text().replace("lamp, book", "lamp, ,book,"))
+    assert parsed(daquar.FORMAT, tmp_path).answers[0] == ("book, lamp",)
+
+
+def test_a_side_without_a_question_is_refused(tmp_path):
+    root = asking.daquar(tmp_path, pictures=1)
+    with pytest.raises(ValueError, match="daquar: 0 questions on side fit"):
+        Questions("daquar", "fit", root=root)
+    with pytest.raises(ValueError, match="3 questions on side train, 0 known answers"):
+        Questions("daquar", "train", root=root, answers=0)
+
+
+def test_missing_questions_are_told(tmp_path):
+    root = asking.daquar(tmp_path)
+    with pytest.raises(ValueError, match="30 of 6795 questions and 20 of 5673 questions of train and test"):
+        questions.check("daquar", root)
+    assert questions.check("daquar", root, read=False).startswith("20 of 1447 pictures")
 
 
 def test_vqa_has_ten_answers_a_question(tmp_path):

@@ -35,12 +35,12 @@ def built(kind=StackedAttention, **options):
 @pytest.mark.parametrize("apart", [False, True])
 def test_it_equals_a_loop_over_questions_hops_and_regions(batch, reader, apart):
     maps, picture, words = batch
-    model = built(hops=2, inner=6, reader=reader, apart=apart)
+    model = built(hops=2, inner=6, reader=reader, tanh_apart=apart)
     said = model(*batch)
     regions = model.regions(maps).flatten(1, 2)
     for b, p in enumerate(picture.tolist()):
         length = int((words[b] != 0).sum())
-        u = model.words(words[b : b + 1, :length])[0]
+        u = model.encode(words[b : b + 1, :length])[0]
         for k, hop in enumerate(model.hops):
             logits = []
             for v in regions[p]:
@@ -72,7 +72,7 @@ def test_the_authors_tanh_caps_every_region():
     regions, N = torch.full((1, 196, 1), -9.0), 196
     regions[0, 7] = 9
     for bounded, most in ((True, math.e / (math.e + (N - 1) / math.e)), (False, 1.0)):
-        hop = Hop(1, 1, 0.0, apart=False, bounded=bounded)
+        hop = Hop(1, 1, 0.0, tanh_apart=False, tanh_logits=bounded)
         for value in (hop.of_regions.weight, hop.weigh.weight):
             torch.nn.init.constant_(value, 20.0)
         for value in (hop.of_known.weight, hop.of_known.bias, hop.weigh.bias):
@@ -145,7 +145,9 @@ def test_an_unknown_reader_is_refused(kind):
 def test_wrong_numbers_are_refused():
     with pytest.raises(ValueError, match="-1 hops"):
         built(hops=-1)
-    with pytest.raises(ValueError, match="0 layers"):
+    with pytest.raises(ValueError, match="0 layers, d 8, 4 heads"):
         built(CrossAttention, hops=0)
+    with pytest.raises(ValueError, match="d 8, 3 heads.*; choose 1 layer or more, d a multiple of heads"):
+        built(CrossAttention, heads=3)
     with pytest.raises(ValueError, match="choose picture, sum or concatenation"):
         built(Pooled, known="all")

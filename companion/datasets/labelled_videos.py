@@ -4,12 +4,15 @@ five_folds      the scenes of one fold are tested, the others train: those of al
                 leaves the same rest when it is divided by five
 """
 
+import json
+import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from companion import media
+from companion.code import closure
 from companion.datasets.skeletons import SPLITS
 from companion.datasets.video_clips import TRAINING, VideoClips, kept
 from companion.files import DamagedFile, fingerprint
@@ -58,19 +61,22 @@ class LabelledVideos(VideoClips):
         found = [video for video in found if video.group % FOLDS in rests]
         if not found:
             raise FileNotFoundError(f"no video of UCF-11 is on side {split} of fold {fold}; get all of it")
-        how = {"every": every, "size": tuple(size), "limit": limit}
+        code = json.dumps(closure(ucf11.__name__))  # which `kept` does not know by itself
+        how = {"every": every, "size": tuple(size), "limit": limit, "code": code}
         self.kept = kept([video.path for video in found], lambda path: [path], ucf11.read, **how)
         self.damaged = [*self.kept.damaged.values()]
         if self.damaged and strict:
             raise DamagedFile(self.damaged[0])
+        if self.damaged:
+            warnings.warn(f"ucf11: {len(self.damaged)} videos are left out", stacklevel=2)
         whole = [n for n, video in enumerate(found) if str(video.path) not in self.kept.damaged]
         found = [found[n] for n in whole]
         self.first, self.lengths = self.kept.first[whole], self.kept.lengths[whole]
         short = int(self.lengths.argmin())
         if self.lengths[short] < frames:
             raise ValueError(
-                f"{found[short].path} has {int(self.lengths[short])} frames, and {frames} are asked for;"
-                " ask for fewer, or remove it"
+                f"of {found[short].path} {int(self.lengths[short])} frames are kept, and {frames} are asked"
+                " for; ask for fewer, keep more of them (every), or remove it"
             )
         self.paths = tuple(video.path for video in found)
         self.names = tuple(path.stem for path in self.paths)
@@ -92,7 +98,8 @@ class LabelledVideos(VideoClips):
 
 def data_fingerprint(root: str | Path | None = None) -> str:
     """Of the videos, without reading them: names and sizes count."""
-    return fingerprint([f"{v.path.name} {v.path.stat().st_size}".encode() for v in ucf11.videos(root)[0]])
+    found, classes = ucf11.videos(root)
+    return fingerprint([f"{classes[v.label]} {v.path.name} {v.path.stat().st_size}".encode() for v in found])
 
 
 def check(root: str | Path | None = None, read: bool = True) -> str:
@@ -115,4 +122,4 @@ def check(root: str | Path | None = None, read: bool = True) -> str:
     if damaged:
         about = f"{text}, {len(damaged)} damaged", *damaged, f"to be had at {ucf11.WHERE}"
         raise ValueError("\n  ".join(about))
-    return f"{'whole, ' * read}{text}"
+    return f"{'complete, ' * read}{text}"

@@ -6,15 +6,17 @@ known for rooms, and serve for scoring only.
 Letters: N pictures, P of them in a batch, Q questions, B of them in a batch, L words, A answers.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Num
+from scipy.sparse import csr_array
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -53,7 +55,7 @@ class Vocabulary(NamedTuple):
         """Questions as numbers, and how many of their words are unknown."""
         number = {word: n for n, word in enumerate(self.words)}
         split = [spoken(one) for one in questions]
-        words = torch.zeros(len(split), max(1, *map(len, split)), dtype=torch.int64)
+        words = torch.zeros(len(split), max(map(len, split), default=1), dtype=torch.int64)
         for row, its in zip(words, split, strict=True):
             row[: len(its)] = torch.tensor([number.get(word, 1) for word in its], dtype=torch.int64)
         return words, int((words == 1).sum())
@@ -88,8 +90,10 @@ def data_fingerprint(source: str, root: str | Path | None = None) -> str:
     """Of a source on disk, without reading the pictures, of which names and sizes count."""
     parts = []
     for split in ("train", "test"):
-        parts += [path.read_bytes() for path in form(source).files(root, split)[1]]
-        parts += [f"{path.name} {path.stat().st_size}".encode() for path in parsed(source, split, root).paths]
+        folder, beside = form(source).files(root, split)
+        parts += [path.read_bytes() for path in beside]
+        with os.scandir(folder) as entries:
+            parts += sorted(f"{entry.name} {entry.stat().st_size}".encode() for entry in entries)
     return fingerprint(parts)
 
 
@@ -100,17 +104,21 @@ def parsed(source: str, split: str, root: str | Path | None) -> Asked:
 
 
 def check(source: str, root: str | Path | None = None, read: bool = True) -> str:
-    """Is a source on disk whole? See `pictures.check`."""
+    """Is a source on disk whole? See `pictures.check`.
+
+    Raises:
+        ValueError: damaged pictures, or questions are missing; the text counts them.
+    """
     its, sides = form(source), [parsed(source, split, root) for split in ("train", "test")]
     paths = sorted({path for side in sides for path in side.paths})
-    about = " and ".join(
-        f"{len(side.question)} of {official} questions of {split}"
-        for side, official, split in zip(sides, its.questions, ("train", "test"), strict=True)
-    )
-    return pictures.check(paths, sum(its.pictures), its.where, about, read)
+    counts = [len(side.question) for side in sides]
+    about = " and ".join(f"{have} of {of} questions" for have, of in zip(counts, its.questions, strict=True))
+    if read and any(have < of for have, of in zip(counts, its.questions, strict=True)):
+        raise ValueError(f"{about} of train and test; to be had at {its.where}")
+    return pictures.check(paths, sum(its.pictures), its.where, f"{about} of train and test", read)
 
 
-@cache
+@lru_cache(4)
 def drawn(split: str, count: int, seed: int) -> tuple[Asked, Tensor, np.ndarray]:
     """Rooms as questions, their pictures, and the evidence in shares of the picture."""
     its = rooms(split, count, seed)
@@ -150,7 +158,7 @@ class Questions(Dataset):
         count: of drawn rooms to train on; `tested` of all others.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or a side without a question or a known answer.
         FileNotFoundError, DamagedFile: see the formats.
     """
 
@@ -186,16 +194,27 @@ class Questions(Dataset):
             self.pictures = Pictures(asked.paths, (size[0], size[1]))
             names = [path.name for path in asked.paths]
         rows = np.flatnonzero(np.isin(asked.picture, kept)).tolist()
+        if not rows or not known.answers:
+            raise ValueError(
+                f"{source}: {len(rows)} questions on side {split}, {len(known.answers)} known answers;"
+                " get more pictures, and let answers be at least 1"
+            )
         self.vocabulary, self.picture = known, torch.from_numpy(asked.picture[rows])
         self.question, self.kind = ([field[n] for n in rows] for field in (asked.question, asked.kind))
         self.answers = [asked.answers[n] for n in rows]
         self.words, self.unknown = known.read(self.question)
         number = {answer: n for n, answer in enumerate(known.answers)}
         self.answer = torch.tensor([number.get(most_said(one), -1) for one in self.answers])
-        self.worth = [
-            [(number[one], credit(one, its)) for one in {*its} if one in number] for its in self.answers
+        worth = [
+            (credit(one, its), n, number[one])
+            for n, its in enumerate(self.answers)
+            for one in {*its}
+            if one in number
         ]
-        self.unanswerable = sum(not any(value for _, value in its) for its in self.worth)
+        value, question, answer = np.array(worth).reshape(-1, 3).T
+        size = len(rows), len(known.answers)
+        self.worth = csr_array((value.astype(np.float32), (question.astype(int), answer.astype(int))), size)
+        self.unanswerable = len(rows) - np.count_nonzero(self.worth.max(1).toarray())
         self.evidence = torch.from_numpy(evidence[rows])
         self.units = [names[n] for n in self.picture.tolist()]
         words = [self.pictures.key, *known.words, *known.answers, *self.question, *map(str, self.answers)]
@@ -208,10 +227,7 @@ class Questions(Dataset):
         i = torch.as_tensor(indices)
         at, picture = self.picture[i].unique(return_inverse=True)
         maps = {name: maps[at] for name, maps in self.pictures.maps.items()}
-        worth = torch.zeros(len(i), len(self.vocabulary.answers))
-        for row, n in zip(worth, i.tolist(), strict=True):
-            for answer, value in self.worth[n]:
-                row[answer] = value
+        worth = torch.from_numpy(self.worth[i.numpy()].toarray())
         maps = maps or {"pictures": self.pictures.shown[at]}
         return Asking(maps, picture, self.words[i], self.answer[i], worth, i)
 

@@ -1,16 +1,23 @@
 """Rooms, drawn here, and questions about them in the form of the slide's: what is on the desk before ...?
 
-Three boys stand side by side. Behind each hangs a shelf, he holds a thing, before him stands a desk, and
-before that lies a rug; on each shelf, desk and rug is a thing too. Each of six kinds of things is there
-twice, and each of six colours is the colour of two things: a list of what a room holds tells nothing about
-where it is. The three shelves have three colours, and so have shirts, desks and rugs. A question names one of
-these twelve (its anchor) by its colour:
+In every other room three boys stand side by side. Behind each hangs a shelf, he holds a thing, before him
+stands a desk, and before that lies a rug; on each shelf, desk and rug is a thing too. Each of six kinds of
+things is there twice, and each of six colours is the colour of two things: a list of what a room holds tells
+nothing about where it is. The three shelves have three colours, and so have shirts, desks and rugs; a
+question names one of these twelve (its anchor) by its colour, or a side:
 
-    one hop     what is on the red desk ?                               the thing lies on its anchor
-    two hops    what is on the desk in front of the boy in red ?        the anchor tells which desk is meant
-    colour      what colour is the thing on the red desk ?
-    yes or no   is there a cup on the red desk ?
-    count       how many cups are on the desks ?                        there is no anchor
+    one hop         what is on the red desk ?                           the thing lies on its anchor
+    two hops        what is on the desk in front of the boy in red ?    the anchor tells which desk is meant
+    colour          what colour is the thing on the red desk ?
+    on one side     what is on the desk on the left ?
+    where           where is the red desk ?
+
+The other rooms, with one to three boys, hold a single thing, so that a list is enough for their questions:
+
+    one thing       what is in the room ?
+    its colour      what colour is the thing in the room ?
+    yes or no       is there a cup in the room ?
+    count           how many boys are in the room ?
 
 Letters: N rooms, Q questions, H W the size of a picture.
 """
@@ -41,16 +48,15 @@ ANCHORS = (
     "the {} rug",
 )  # from the back to the front
 ON = ("on the shelf", "held by the boy", "on the desk", "on the rug")
-ON_ALL = ("on the shelves", "held by boys", "on the desks", "on the rugs")
 SIDES = ("on the left", "in the middle", "on the right")
 ROWS, COLUMNS = len(ANCHORS), len(SIDES)
 FULL = {"one hop": 3, "two hops": 6, "colour": 2, "on one side": 3, "where": 2}  # and how many of each a room
-EMPTY = {"one thing": 2, "yes or no": 1, "count": 1}
+EMPTY = "one thing", "its colour", "yes or no", "count"
 RADIUS = 6.5  # of a thing, in pixels
 
 
 class Room(NamedTuple):
-    """What stands where: a row for each of `ANCHORS`, a column for each boy."""
+    """What stands where: a row for each of `ANCHORS`, a column for each boy; what is not there has no box."""
 
     things: Int64[np.ndarray, "4 3"]  # which of `THINGS`
     colours: Int64[np.ndarray, "4 3"]  # of the things
@@ -66,7 +72,7 @@ class Rooms(NamedTuple):
     picture: Int64[np.ndarray, " Q"]
     question: list[str]
     answer: list[str]
-    kind: list[str]  # one of `FULL` or `EMPTY`
+    kind: list[str]  # one of `FULL`, or of `EMPTY`
     evidence: Float32[np.ndarray, "Q 2 4"]  # x0 y0 x1 y1 in pixels of the anchor and of the thing, or NaN
 
 
@@ -255,7 +261,7 @@ def told(rng: np.random.Generator, room: Room) -> list[tuple[str, str, str, np.n
     return [
         ("one thing", "what is in the room ?", THINGS[true], evidence),
         (
-            "one thing",
+            "its colour",
             "what colour is the thing in the room ?",
             [*COLOURS][room.colours[row, column]],
             evidence,

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from companion import presets
@@ -20,17 +19,18 @@ from companion.experiments.releases import asked
 from companion.metrics import answers, clouds
 from companion.models import backbones, feature_map_attention
 from companion.models.feature_map_attention import CubeRegression, FeatureMapAttention
+from companion.presets import check_options
 from companion.records import Run
-from companion.training import Experiment, Scores, accelerator, fit, seed_everything
+from companion.training import Experiment, Samples, Scores, accelerator, fit, seed_everything
 
 FIT = fit  # what takes the options of the presets' `fit`
 REGRESSION = "regression"
-BATCHES = 20  # of which the noise of the gradient is measured
+BATCHES = 100  # whose gradients are compared
 
 
 @dataclass(frozen=True)
 class Reading(Experiment):
-    """Scored also by what the model costs, and by the noise of the gradient that it begins with.
+    """Scored also by what the model costs, and by how much the gradients that it begins with agree.
 
     Args:
         frames: of a clip.
@@ -40,31 +40,33 @@ class Reading(Experiment):
 
     def evaluate(self, model: nn.Module, seed: int) -> Scores:
         found = super().evaluate(model, seed)
-        if not isinstance(model, FeatureMapAttention):
-            return found
+        assert isinstance(model, FeatureMapAttention | CubeRegression)
         own = {"multiply_adds": round(sum(model.multiply_adds(self.frames).values()) / 1e6, 4)}
-        if model.where is not None:
+        if isinstance(model, FeatureMapAttention) and model.where is not None:
             seed_everything(seed)
-            own["gradient_noise"] = noise(self.build().train(), self.train(), self.loss, seed)
+            train = self.train()
+            train.set_epoch(0)  # whatever was drawn before
+            own["gradient_agreement"] = agreement(self.build().train(), train, self.loss, seed)
         return found._replace(metrics=own | found.metrics)
 
 
-def noise(model: FeatureMapAttention, data: Any, loss: Callable, seed: int, size: int = 32) -> float:
-    """Variance of the gradient of what decides where to look, as a multiple of its mean's squared length.
+def agreement(model: FeatureMapAttention, data: Samples, loss: Callable, seed: int, size: int = 32) -> float:
+    """How much the gradients of two batches agree, of what decides where to look, in percent.
 
-    Over batches, and over what a model draws.
+    The mean product of two gradients as a share of the mean squared length of one: 100 if they are equal, 0
+    if they are but noise, of the batches or of what a model draws.
     """
     assert model.where is not None
     rng, found = np.random.default_rng([seed, 7]), []
     for _ in range(BATCHES):
         rows = rng.choice(len(data), min(size, len(data)), replace=False)
-        slopes = torch.autograd.grad(
-            loss(model, data.__getitems__(rows.tolist())), [*model.where.parameters()]
-        )
+        value = loss(model, data.__getitems__(rows.tolist()))
+        slopes = torch.autograd.grad(value, [*model.where.parameters()])
         found.append(torch.cat([slope.flatten() for slope in slopes]))
     each = torch.stack(found)
-    spread, length = each.var(0).sum(), each.mean(0).square().sum()
-    return round(float(spread / (length - spread / BATCHES).clamp_min(1e-3 * length)), 4)
+    lengths = each.square().sum(1).mean()
+    products = (each.sum(0).square().sum() - BATCHES * lengths) / (BATCHES * (BATCHES - 1))
+    return round(float(100 * products / lengths), 4)
 
 
 def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
@@ -76,6 +78,9 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
             f"{run.variant} in {run.chapter} reads by {reads!r};"
             f" choose one of {', '.join(feature_map_attention.READERS)}, or {REGRESSION}"
         )
+    if reads != REGRESSION:
+        where = f"companion/experiments/{run.chapter}.yaml, model of {run.variant}"
+        check_options(where, model, FeatureMapAttention, "D", "C", "size")
     if run.source == "ucf11":
         place = None
     else:
@@ -116,6 +121,10 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
             return CubeRegression(D, len(train.classes), (h, w))
         return FeatureMapAttention(D, len(train.classes), (h, w), reads=reads, **options)
 
+    @cache
+    def group() -> dict[str, Bool[Tensor, " C"]]:
+        return groups(side("test"))
+
     def loss(model: nn.Module, batch: Clips) -> Float[Tensor, ""]:
         return feature_map_attention.objective(model, batch.frames, batch.label, **params.get("loss", {}))
 
@@ -127,7 +136,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         build=build,
         params=params,
         loss=loss,
-        score=lambda model, batch: scored(model, batch, groups(side("test"))),
+        score=lambda model, batch: scored(model, batch, group()),
         units=presets.claimed(run.chapter),
         frames=params["data"]["frames"],
     )
@@ -136,8 +145,8 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
 def scored(model: Callable, batch: Clips, groups: dict) -> dict[str, Float[Tensor, " B"]]:
     """`accuracy` and `within_*`, see `clouds.within`. And of attention, where it is known what decides, in
     percent, the mean over all frames in which it is seen: `on_thing`, how much lies on it; `still_on_thing`,
-    how much would if the clip's mean attention lay on each frame; `others_on_thing`, that of the next clip of
-    the batch; `uniform`, that of equal weights.
+    how much would if the clip's mean attention lay on each frame; `others_on_thing`, that of another
+    clip of the batch; `uniform`, that of equal weights.
     """
     said = model(batch.frames)
     found = clouds.within(feature_map_attention.answer(said.logits), batch.label, groups)

@@ -16,6 +16,7 @@ from companion import presets, records
 from companion.datasets import fixations
 from companion.datasets.fixations import Fixations, Looked, Scanpaths, Together
 from companion.experiments import faces, scanpaths
+from companion.experiments.fixed import Fixed
 from companion.files import fingerprint
 from companion.metrics import saliency
 from companion.models import backbones, bottom_up, gaze, picture_features
@@ -27,7 +28,6 @@ from companion.training import (
     fit,
     in_precision,
     pretrained,
-    save_checkpoint,
     seed_everything,
 )
 
@@ -36,15 +36,6 @@ CEILINGS = {"observers": False, "one-observer": True}  # does one tell of the ot
 FIXED = ("people", "centre-gaussian", "centre-bias", *bottom_up.MODELS, "spectral-residual-centre", *CEILINGS)
 READOUTS = ("readout", "untrained", "scratch")
 WIDTH = 800  # pixels of OSIE's pictures, of which 24 are what its maps of fixations are blurred by
-
-
-class Fixed(Experiment):
-    """A model of which nothing is trained step by step."""
-
-    def learn(self, seed: int, checkpoint: Path) -> tuple[nn.Module, list[float]]:
-        model = self.build()
-        save_checkpoint(checkpoint, model)
-        return model, []
 
 
 class Looking(NamedTuple):

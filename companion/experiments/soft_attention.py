@@ -12,25 +12,18 @@ from torch import Tensor, nn
 from companion import presets
 from companion.datasets import questions
 from companion.datasets.questions import Asking, ByPicture, Questions
+from companion.experiments.fixed import Fixed
 from companion.files import checkout, fingerprint
 from companion.metrics import answers
 from companion.models import backbones, picture_features, stacked_attention
 from companion.models.stacked_attention import CrossAttention, Pooled, StackedAttention, Trunk
+from companion.presets import check_options
 from companion.records import Run
-from companion.training import Experiment, accelerator, fit, load_checkpoint, save_checkpoint
+from companion.training import Experiment, accelerator, fit, load_checkpoint
 
 FIT = fit  # what takes the options of the presets' `fit`
 KINDS = {"stacked": StackedAttention, "pooled": Pooled, "cross": CrossAttention}
 FREQUENT = "most-frequent"
-
-
-class Fixed(Experiment):
-    """A model that is ready when it is built."""
-
-    def learn(self, seed: int, checkpoint: Path) -> tuple[nn.Module, list[float]]:
-        model = self.build()
-        save_checkpoint(checkpoint, model)
-        return model, []
 
 
 def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
@@ -45,8 +38,16 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
             f"unknown kind {kind!r} of {run.variant} in {run.chapter}; choose one of {', '.join(KINDS)},"
             f" or {FREQUENT}"
         )
+    if "strict" in params["data"]:
+        raise ValueError("questions have no damaged clips to leave out; run without --no-strict")
+    if kind in KINDS:
+        own = "channels", "V", "A", "trunk"
+        check_options(
+            f"companion/experiments/{run.chapter}.yaml, model of {run.variant}", options, KINDS[kind], *own
+        )
+    channels = picture_features.channels(layers) if layers else Trunk.channels
     if layers and not backbones.installed():
-        layers = None
+        layers, channels = None, Trunk.channels
         params = params | {"model": {"kind": kind} | options}
     begun = params.get("weights", {}).values()
 
@@ -72,17 +73,22 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         known = train.vocabulary
         if kind == FREQUENT:
             return stacked_attention.MostFrequent(train.answer, len(known.answers))
-        channels = picture_features.channels(layers) if layers else Trunk.channels
         size = len(known.words), len(known.answers)
         model = KINDS[kind](channels, *size, trunk=None if layers else Trunk(), **options)
         for name in begun:
             load_checkpoint(checkout() / name, model)
         return model
 
+    @cache
+    def each() -> float:
+        return len(side("train")) / len(side("train").picture.unique())
+
+    @cache
+    def often() -> dict[str, str]:
+        return guesses(side("train"))
+
     def loss(model: nn.Module, batch: Asking) -> Float[Tensor, ""]:
-        train = side("train")
-        each = len(train) / len(ByPicture(train))
-        return stacked_attention.objective(model, batch, each=each, **params.get("loss", {}))
+        return stacked_attention.objective(model, batch, each=each(), **params.get("loss", {}))
 
     return (Fixed if kind == FREQUENT else Experiment)(
         data=data,
@@ -92,12 +98,11 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         build=build,
         params=params,
         loss=loss,
-        score=lambda model, batch: scored(model, batch, side("test"), guesses(side("train"))),
+        score=lambda model, batch: scored(model, batch, side("test"), often()),
         units=presets.claimed(run.chapter),
     )
 
 
-@cache
 def guesses(train: Questions) -> dict[str, str]:
     """Of each type of question the most frequent answer."""
     said: dict[str, Counter] = {}
@@ -113,8 +118,8 @@ def scored(
 
     Where the evidence is known, the share of the attention of hop k that falls on the anchor and on the thing
     (`hop_k_anchor`, `hop_k_thing`); of the last hop `on_thing`, its control `others_on_thing` (the attention
-    of the next question of the batch), what uniform weights would have (`uniform`), and `on_thing` of
-    questions that are answered right and wrong. All of them also by type of question.
+    of the question half a batch away, which is about another picture), what uniform weights would have
+    (`uniform`), and `on_thing` of questions that are answered right and wrong. All also by type of question.
     """
     said = model(batch.maps, batch.picture, batch.words)
     index = batch.index.tolist()
@@ -132,7 +137,7 @@ def scored(
             found[f"hop_{k}_thing"] = 100 * answers.on_evidence(each, thing)
         last, nothing = found[f"hop_{weights.shape[1]}_thing"], torch.full_like(worth, torch.nan)
         found["on_thing"] = last
-        found["others_on_thing"] = 100 * answers.on_evidence(weights[:, -1].roll(1, 0), thing)
+        found["others_on_thing"] = 100 * answers.on_evidence(weights[:, -1].roll(len(index) // 2, 0), thing)
         found["uniform"] = 100 * (thing[:, 2] - thing[:, 0]) * (thing[:, 3] - thing[:, 1])
         found["on_thing_right"] = torch.where(worth > 0, last, nothing)
         found["on_thing_wrong"] = torch.where(worth > 0, nothing, last)

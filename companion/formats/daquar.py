@@ -47,14 +47,15 @@ def parse(folder: Path, beside: list[Path]) -> Asked:
     rows = []
     for n in range(0, len(lines), 3):
         question, answer, name = lines[n : n + 3]
-        if not question.strip("? ") or not answer.strip(", "):
-            raise DamagedFile(f"{path}, line {n + 1 if answer else n + 2}: no words; get the file again")
+        parts = sorted(part for part in map(str.strip, answer.split(",")) if part)
+        for line, there in ((n + 1, any(map(str.isalnum, question))), (n + 2, bool(parts))):
+            if not there:
+                raise DamagedFile(f"{path}, line {line}: no words; get the file again")
         if not (name.startswith("image") and name[5:].isdecimal() and name.isascii()):
             raise DamagedFile(f"{path}, line {n + 3}: {name[:80]!r} is no picture; get the file again")
-        things = ", ".join(sorted(part.strip() for part in answer.split(",")))
         if not (folder / f"{name}.jpg").is_file():
             raise DamagedFile(f"{path}, line {n + 3}: no picture {folder / name}.jpg; get it again")
-        rows.append((known.setdefault(name, len(known)), question, (things,), kind(question)))
+        rows.append((known.setdefault(name, len(known)), question, (", ".join(parts),), kind(question)))
     picture, question, answers, kinds = zip(*rows, strict=True)
     return Asked(tuple(folder / f"{name}.jpg" for name in known), np.array(picture), question, answers, kinds)
 

@@ -37,7 +37,7 @@ def videos(root: str | Path | None = None) -> tuple[list[Video], tuple[str, ...]
         DamagedFile: a video whose name is not as above, or not that of its folder.
     """
     top = pictures.folder(root, FOLDER)
-    classes = tuple(sorted(place.name for place in top.iterdir() if place.is_dir()))
+    classes = tuple(sorted({place.parent.name for place in top.glob("*/v_*") if place.is_dir()}))
     found = []
     for label, name in enumerate(classes):
         for path in sorted((top / name).glob("v_*/*.mpg")):
@@ -50,8 +50,14 @@ def videos(root: str | Path | None = None) -> tuple[list[Video], tuple[str, ...]
     return found, classes
 
 
-def read(path: Path, every: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | str:
-    """Every so many frames of a clip, T 3 H W, and that no joint is known; or what is wrong with it."""
+def read(
+    path: Path, every: int, size: tuple[int, int], code: str = ""
+) -> tuple[np.ndarray, np.ndarray] | str:
+    """Every so many frames of a clip, T 3 H W, and that no joint is known; or what is wrong with it.
+
+    Args:
+        code: of this module, which a cache of what it gives depends on.
+    """
     try:
         shown = media.read_video(path, range(0, media.video_length(path), every), (size[0], size[1]))
     except DamagedFile as error:

@@ -7,6 +7,7 @@ root/vqa/train2014/COCO_train2014_000000000009.jpg
 root/vqa/..._val2014_..., val2014/                         tested, since the test set's answers are secret
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from companion.formats import pictures
 from companion.formats.questions import Asked, QuestionFormat
 
 SPLITS = {"train": "train2014", "test": "val2014"}
+SMALL = "zero one two three four five six seven eight nine ten".split()
+NUMBERS = {word: str(number) for number, word in enumerate(SMALL)} | {"none": "0"}
 
 
 def files(root: str | Path | None, split: str) -> tuple[Path, list[Path]]:
@@ -49,6 +52,16 @@ def records(path: Path, key: str, fields: dict[str, type]) -> list[dict[str, Any
     return rows
 
 
+def normalised(answer: str) -> str:
+    """Without case, marks and articles, and with digits for the words of small numbers.
+
+    So does the official evaluation (from memory), which also writes out contractions.
+    """
+    words = re.sub(r"[^\w\s'.,:]|[.,:](?!\d)", " ", answer.lower()).split()
+    kept = [NUMBERS.get(word, word) for word in words if word not in ("a", "an", "the")]
+    return " ".join(kept) or answer.strip().lower()
+
+
 def parse(folder: Path, beside: list[Path]) -> Asked:
     """The questions of two files, in the order of the first.
 
@@ -70,12 +83,12 @@ def parse(folder: Path, beside: list[Path]) -> Asked:
         answers = tuple(one.get("answer") if isinstance(one, dict) else None for one in given)
         if not answers or not all(isinstance(one, str) for one in answers):
             raise DamagedFile(f"{beside[1]}: an answer to question {number} is no text; get the file again")
-        if not row["question"].strip("? "):
+        if not any(map(str.isalnum, row["question"])):
             raise DamagedFile(f"{beside[0]}, questions, number {n + 1}: no words; get the file again")
         place = folder / f"COCO_{folder.name}_{row['image_id']:012d}.jpg"
         if not place.is_file():
             raise DamagedFile(f"{beside[0]}, questions, number {n + 1}: no picture {place}; get it again")
-        said = tuple(str(one).strip().lower() for one in answers)
+        said = tuple(normalised(str(one)) for one in answers)
         rows.append(
             (
                 known.setdefault(place, len(known)),

@@ -4,8 +4,8 @@ A recurrent state says where to look in the next frame, and the frame is read as
 
     l_t = softmax(W h_(t-1))                one weight for each place, summing to 1
     x_t = sum_i l_ti X_ti                   what the LSTM reads of frame t
-    h_t = LSTM(x_t, h_(t-1))                three layers; they begin with what two networks make of the mean
-                                            of all X: h_0 and c_0
+    h_t = LSTM(x_t, h_(t-1))                three layers; h_0 and c_0 are what a small network makes of the
+                                            mean of all X
     y_t = softmax(V tanh(U h_t))            the answer is the mean over t
 
 The authors' code differs: weights come from a small network of the features and the state, and the LSTM has
@@ -35,7 +35,7 @@ class Read(NamedTuple):
 
     logits: Float[Tensor, "B T C"]  # after each frame
     weights: Float[Tensor, "B T h w"] | None = None  # of the places of each frame, summing to 1 or less
-    log_probs: Float[Tensor, "B T"] | None = None  # of the places that were drawn
+    log_probs: Float[Tensor, "B T"] | None = None  # of the places that were drawn, in training
     baselines: Float[Tensor, "B T"] | None = None  # the reward that was expected before
 
 
@@ -106,13 +106,13 @@ class FeatureMapAttention(nn.Module):
             its, log_prob = self.weigh(known, None if projected is None else projected[:, t])
             weights.append(its)
             log_probs.append(log_prob)
-            if self.expect:
+            if self.expect and self.training:
                 baselines.append(self.expect(known.detach())[:, 0])
             seen = torch.einsum("bk,bkd->bd", its, cubes[:, t])
             out, state = self.lstm(seen[:, None], state)
             states.append(out[:, 0])
         logits, shown = self.say(torch.stack(states, 1)), torch.stack(weights, 1).unflatten(-1, self.size)
-        if not self.expect:
+        if not baselines:
             return Read(logits, shown)
         return Read(logits, shown, torch.stack(log_probs, 1), torch.stack(baselines, 1))
 
@@ -150,12 +150,14 @@ class FeatureMapAttention(nn.Module):
         return (sides[1][:, :, None] * sides[0][:, None]).flatten(1)
 
     def multiply_adds(self, frames: int) -> dict[str, int]:
-        """Of one clip when it is tested, by part, counted.
+        """Of one clip when it is tested, by part, counted; of what comes behind the backbone's maps.
 
-        Of hard attention only what it needs: the features of one place of each frame.
+        `begin` needs the mean of all maps, whatever is read; a maximum counts as a mean. Hard attention reads
+        one place of each frame.
         """
         S, D, K = self.hidden.in_features, self.lstm.input_size, self.size[0] * self.size[1]
-        look, read = 0, K * D  # a mean, a max, or a weighted mean of all
+        begin = frames * K * D + S * D + 2 * self.layers * S * S
+        look, read = 0, K * D
         if self.seen:
             look = K * D * S + S * S + K * S
         elif self.where:
@@ -164,9 +166,9 @@ class FeatureMapAttention(nn.Module):
             read = D
         if self.reads == "crop":
             look += SIDE * sum(self.size) + K
-        gates = 4 * S * (D + S) + (self.layers - 1) * 8 * S * S
-        say = S * S + S * self.classify.out_features
-        return {"look": frames * look, "read": frames * read, "state": frames * gates, "say": frames * say}
+        state = 4 * S * (D + S) + (self.layers - 1) * 8 * S * S
+        each = {"look": look, "read": read, "state": state, "say": S * S + S * self.classify.out_features}
+        return {"begin": begin} | {name: frames * cost for name, cost in each.items()}
 
 
 class CubeRegression(nn.Module):
@@ -179,29 +181,33 @@ class CubeRegression(nn.Module):
     def forward(self, maps: Num[Tensor, "B T D h w"]) -> Read:
         return Read(self.classify(maps.to(self.classify.weight.dtype).flatten(2)))
 
+    def multiply_adds(self, frames: int) -> dict[str, int]:
+        """Of one clip, of what comes behind the backbone's maps."""
+        return {"say": frames * self.classify.in_features * self.classify.out_features}
+
 
 def objective(
     model: nn.Module,
     maps: Num[Tensor, "B T D h w"],
     label: Int[Tensor, " B"],
     *,
-    spread: int | float = 0.0,
+    doubly_stochastic: int | float = 0.0,
     reinforce: float = 1.0,
 ) -> Float[Tensor, ""]:
-    """What `fit` lowers: (sum_t cross-entropy_t + spread sum_i (1 - sum_t l_ti)^2) / T.
+    """What `fit` lowers: (sum_t cross-entropy_t + lambda sum_i (1 - sum_t l_ti)^2) / T.
 
     Of hard attention also the squared error of the baselines and REINFORCE, with the probability that the
     clip's own class gets in the end as the reward.
 
     Args:
-        spread: lambda, which asks that every place is looked at as long as others ("doubly stochastic").
+        doubly_stochastic: lambda, which asks that every place is looked at as long as others.
         reinforce: weight of REINFORCE.
     """
     said = model(maps)
     B, T = said.logits.shape[:2]
     total = F.cross_entropy(said.logits.flatten(0, 1), label.repeat_interleave(T))
-    if spread and said.weights is not None:
-        total = total + spread * (1 - said.weights.sum(1)).square().sum((1, 2)).mean() / T
+    if doubly_stochastic and said.weights is not None:
+        total = total + doubly_stochastic * (1 - said.weights.sum(1)).square().sum((1, 2)).mean() / T
     if said.log_probs is None or said.baselines is None:
         return total
     reward = answer(said.logits.detach())[torch.arange(B), label]

@@ -131,13 +131,13 @@ class Hop(nn.Module):
     """One layer of attention.
 
     Args:
-        apart: as in the authors' code: a tanh of each summand, not of their sum.
-        bounded: as there: a tanh of what goes into the softmax.
+        tanh_apart: as in the authors' code: a tanh of each summand, not of their sum.
+        tanh_logits: as there: a tanh of what goes into the softmax.
     """
 
-    def __init__(self, d: int, inner: int, dropout: float, apart: bool, bounded: bool) -> None:
+    def __init__(self, d: int, inner: int, dropout: float, tanh_apart: bool, tanh_logits: bool) -> None:
         super().__init__()
-        self.apart, self.bounded = apart, bounded
+        self.tanh_apart, self.tanh_logits = tanh_apart, tanh_logits
         self.of_regions, self.of_known = nn.Linear(d, inner, bias=False), nn.Linear(d, inner)
         self.dropout, self.weigh = nn.Dropout(dropout), nn.Linear(inner, 1)
 
@@ -145,9 +145,9 @@ class Hop(nn.Module):
         self, regions: Float[Tensor, "P N d"], known: Float[Tensor, "B d"], picture: Int[Tensor, " B"]
     ) -> Float[Tensor, "B N"]:
         one, other = self.of_regions(regions)[picture], self.of_known(known)[:, None]
-        hidden = one.tanh() + other.tanh() if self.apart else (one + other).tanh()
+        hidden = one.tanh() + other.tanh() if self.tanh_apart else (one + other).tanh()
         logits = self.weigh(self.dropout(hidden))[..., 0]
-        return (logits.tanh() if self.bounded else logits).softmax(-1)
+        return (logits.tanh() if self.tanh_logits else logits).softmax(-1)
 
 
 class StackedAttention(nn.Module):
@@ -160,7 +160,7 @@ class StackedAttention(nn.Module):
         d, inner, embedding: sizes of vectors, of h, and of words.
         reader: of questions, one of `READERS`.
         dropout: of features, words, h and what the answer is read from, in training.
-        apart, bounded: as the authors' code has it, see `Hop`.
+        tanh_apart, tanh_logits: as the authors' code has it, see `Hop`.
         places: see `Regions`.
         trunk: makes the maps from pictures; default: they are given.
 
@@ -180,8 +180,8 @@ class StackedAttention(nn.Module):
         embedding: int = 64,
         reader: str = "lstm",
         dropout: float = 0.0,
-        apart: bool = False,
-        bounded: bool = False,
+        tanh_apart: bool = False,
+        tanh_logits: bool = False,
         places: bool = True,
         trunk: nn.Module | None = None,
     ) -> None:
@@ -190,15 +190,15 @@ class StackedAttention(nn.Module):
             raise ValueError(
                 f"{hops} hops, questions read by {reader!r}; choose 0 or more, and {' or '.join(READERS)}"
             )
-        self.words = READERS[reader](V, embedding, d, dropout)
+        self.encode = READERS[reader](V, embedding, d, dropout)
         self.regions = Regions(channels, d, dropout, places, trunk) if hops else None
-        self.hops = nn.ModuleList(Hop(d, inner, dropout, apart, bounded) for _ in range(hops))
+        self.hops = nn.ModuleList(Hop(d, inner, dropout, tanh_apart, tanh_logits) for _ in range(hops))
         self.dropout, self.answer = nn.Dropout(dropout), nn.Linear(d, A)
 
     def forward(
         self, maps: dict[str, Num[Tensor, "P ..."]], picture: Int[Tensor, " B"], words: Int[Tensor, "B L"]
     ) -> Answered:
-        known, weights = self.words(words), []
+        known, weights = self.encode(words), []
         if self.regions is None:
             return Answered(self.answer(self.dropout(known)), known.new_zeros(len(known), 0, 1, 1))
         regions = self.regions(maps)
@@ -242,7 +242,7 @@ class Pooled(nn.Module):
                 f" and {' or '.join(READERS)}"
             )
         self.known = known
-        self.words = None if known == "picture" else READERS[reader](V, embedding, d, dropout)
+        self.encode = None if known == "picture" else READERS[reader](V, embedding, d, dropout)
         self.regions = Regions(channels, d, dropout, places, trunk)
         self.join = nn.Linear(2 * d, d) if known == "concatenation" else None
         self.dropout, self.answer = nn.Dropout(dropout), nn.Linear(d, A)
@@ -251,8 +251,8 @@ class Pooled(nn.Module):
         self, maps: dict[str, Num[Tensor, "P ..."]], picture: Int[Tensor, " B"], words: Int[Tensor, "B L"]
     ) -> Answered:
         seen = self.regions(maps).mean((1, 2))[picture]
-        if self.words:
-            asked = self.words(words)
+        if self.encode:
+            asked = self.encode(words)
             seen = torch.cat([seen, asked], 1) if self.join else seen + asked
         if self.join:
             seen = torch.tanh(self.join(self.dropout(seen)))
@@ -271,7 +271,7 @@ class CrossAttention(nn.Module):
         more: see `StackedAttention`.
 
     Raises:
-        ValueError: an unknown reader, or no layer.
+        ValueError: an unknown reader, no layer, or heads that do not divide d.
     """
 
     def __init__(
@@ -290,16 +290,17 @@ class CrossAttention(nn.Module):
         trunk: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        if reader not in READERS or hops < 1:
+        if reader not in READERS or hops < 1 or d % heads:
             raise ValueError(
-                f"{hops} layers, questions read by {reader!r}; choose 1 or more, and {' or '.join(READERS)}"
+                f"{hops} layers, d {d}, {heads} heads, questions read by {reader!r}; choose 1 layer or more,"
+                f" d a multiple of heads, and {' or '.join(READERS)}"
             )
-        self.words = READERS[reader](V, embedding, d, dropout)
+        self.encode = READERS[reader](V, embedding, d, dropout)
         self.regions = Regions(channels, d, dropout, places, trunk)
         self.attend = nn.ModuleList(
             nn.MultiheadAttention(d, heads, dropout, batch_first=True) for _ in range(hops)
         )
-        self.think = nn.ModuleList(
+        self.feed_forward = nn.ModuleList(
             nn.Sequential(
                 nn.LayerNorm(d), nn.Linear(d, 2 * d), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * d, d)
             )
@@ -311,13 +312,13 @@ class CrossAttention(nn.Module):
     def forward(
         self, maps: dict[str, Num[Tensor, "P ..."]], picture: Int[Tensor, " B"], words: Int[Tensor, "B L"]
     ) -> Answered:
-        known, regions, weights = self.words(words), self.regions(maps), []
+        known, regions, weights = self.encode(words), self.regions(maps), []
         size, keys = regions.shape[1:3], regions.flatten(1, 2)[picture]
-        for attend, think, norm in zip(self.attend, self.think, self.norm, strict=False):
+        for attend, feed_forward, norm in zip(self.attend, self.feed_forward, self.norm, strict=False):
             read, weight = attend(norm(known)[:, None], keys, keys)
             weights.append(weight[:, 0])
             known = known + read[:, 0]
-            known = known + think(known)
+            known = known + feed_forward(known)
         logits = self.answer(self.dropout(self.norm[-1](known)))
         return Answered(logits, torch.stack(weights, 1).unflatten(-1, size))
 
