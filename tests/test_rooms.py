@@ -98,10 +98,8 @@ def sides():
 def at_chance(right, most):
     """Of a battery of tests: chance is not rejected, and the estimate is below chance + 5 points."""
     test = binomtest(int(np.sum(right)), len(right), most, alternative="greater")
-    assert test.pvalue > 0.01 / (2 * len(FULL) + len(EMPTY)) and np.mean(right) < most + 0.05, (
-        np.mean(right),
-        most,
-    )
+    battery = 2 * len(FULL) + len(EMPTY)
+    assert test.pvalue > 0.01 / battery and np.mean(right) < most + 0.05, (np.mean(right), most)
 
 
 def chance(train, kind):
