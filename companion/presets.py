@@ -11,6 +11,7 @@ presets: profile -> source -> protocol -> shared params, and
     chosen                               where and on which data these numbers were chosen
 claims: what the slides say, see `companion.claims`
 caveats: what must stand beside a number, if anything, see `companion.tables`
+whole: true where a damaged file is an error, strict or not
 """
 
 import inspect
@@ -196,6 +197,8 @@ def plan(
     known = presets[profile][source]
     if protocol is not None and protocol not in known:
         raise ValueError(f"unknown protocol {protocol!r} of {chapter}; choose one of {', '.join(known)}")
+    if not strict and content.get("whole"):
+        raise ValueError(f"nothing can be left out of the data of {chapter}; run it strictly")
     seed, fold = number("seed", seed), fold if fold is None else number("fold", fold)
     chosen = {}
     for name in [protocol] if protocol else known:

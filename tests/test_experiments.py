@@ -171,6 +171,16 @@ def test_a_damaged_clip_is_refused_or_left_out_and_named(tmp_path):
     assert [str(path) in sentence for sentence in test.damaged] == [True] and len(test) == 1
 
 
+@pytest.mark.parametrize(
+    ("chapter", "source"),
+    [("gaze", "still_lifes"), ("weakly_supervised_attention", "still_lifes"), ("soft_attention", "rooms")],
+)
+def test_pictures_cannot_be_left_out(chapter, source):
+    sentence = f"nothing can be left out of the data of {chapter}; run it strictly"
+    with pytest.raises(ValueError, match=sentence):
+        experiments.plan(chapter, source, strict=False)
+
+
 def test_any_variant_of_a_chapter_can_be_planned_or_is_refused_in_a_sentence():
     """Those that no preset of a profile and source lists, too."""
     named = {
