@@ -307,7 +307,7 @@ pd.concat({side: tables.contrast(measured, name, every, columns, side) for side 
 
 # %% [markdown]
 # The lead of `forearms-learned` over `global` is largest with the fewest clips: 20.5 points with 1,200 clips a group, 22.1 with 600, 24.9 with 180 (the same three seeds each, across people). `clouds` stays at chance within groups
-# throughout; its accuracy falls too, from 33.5 to 25.0 %, but that of `global` falls more, from 56.7 to 39.9: the claim about its gain below holds for no better reason. Across views not all seeds are measured yet.
+# throughout; its accuracy falls too, from 33.5 to 25.0 %, but that of `global` falls more, from 56.7 to 39.9: the claim about its gain below holds for no better reason. Across views two seeds of three are measured so far, and not all sizes.
 
 # %% [markdown]
 # ## What the paper reports
