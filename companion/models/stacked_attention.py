@@ -61,7 +61,7 @@ class Regions(nn.Module):
 
     Args:
         channels: of each layer that is read.
-        places: does it also read where a region lies, as two numbers from -1 to 1?
+        places: does it also read where a region lies, as sines and cosines of x and y? Not in the paper.
         trunk: makes the maps from pictures, and is trained with the rest; default: they are given.
     """
 

@@ -157,7 +157,7 @@ for run, groups in zip(shown, (["chest", "face", "context", "two"], ["face", "co
         display(AttentionPlayer(**seen, subject="thing that decides", title=title))
 
 # %% [markdown]
-# How the glimpses of the last player's first clip are dealt to the workers over time. From the third frame on worker 3 gets all of them: the collapse of exercise 2.
+# How the glimpses of the last player's first clip are dealt to the workers over time. In the stored run worker 3 gets all of them from the third frame on: the collapse of exercise 2.
 
 # %% tags=["nbval-ignore-output", "picture"]
 if hasattr(read, "workers"):
@@ -189,7 +189,7 @@ print("at least 60 % of what is held:", enough)
 # %% [markdown]
 # Do glimpses lie on what decides? `covered`: the share, over the frames of the action in which more than 30 % of it can be seen, of which the middle lies in a window;
 # `centred`: of which the box holds a window's middle. `other` is the control: the windows of another clip; eight windows can cover most of the picture, so only the difference tells something. The weights
-# of `clouds` that are shown here are a bad draw: their windows hold no thing that is held; *The ablation* has five seeds. The
+# of `clouds` that the quick run begins with are a bad draw: in the stored run their windows hold no thing that is held; *The ablation* has five seeds. The
 # global model (profile `full`) has no windows; as many, of 40 x 40 pixels, are put at the three or eight highest peaks of its class activation map, the score that each place gives to the class that it says.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=20.0
