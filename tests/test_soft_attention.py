@@ -12,6 +12,7 @@ from companion.datasets.questions import ByPicture, Questions
 from companion.experiments import soft_attention
 from companion.models import backbones, picture_features, stacked_attention
 from companion.models.stacked_attention import Answered
+from companion.ops.principal import principal
 from companion.records import Run
 from companion.training import Share
 
@@ -81,6 +82,26 @@ def test_maps_of_imagenet_are_read(monkeypatch):
     monkeypatch.setattr(backbones, "installed", lambda: True)
     found = measured(model={"kind": "stacked", "hops": 1, "layers": ["block 2"]}).record
     assert found["params"]["model"]["layers"] == ["block 2"] and "on_thing" in found["metrics"]
+
+
+def test_principal_components_are_those_of_the_training_pictures(monkeypatch):
+    class Tiny(torch.nn.Module):
+        def __init__(self, layers):
+            super().__init__()
+
+        def forward(self, pictures):
+            return {"block 2": pictures[:, :, ::8, ::8].float().repeat(1, 8, 1, 1) / 255}
+
+    monkeypatch.setattr(picture_features, "Layers", Tiny)
+    monkeypatch.setattr(backbones, "installed", lambda: True)
+    model = {"kind": "stacked", "hops": 1, "layers": ["block 2"], "principal": 3}
+    its = experiments.prepare(RUN, PARAMS | {"model": model})
+    assert its.build().regions.project.in_features == 3 + 16
+    train, test = its.train().questions, its.test()
+    project = principal(Tiny([])(train.pictures.shown)["block 2"].half(), 3)
+    want = project(Tiny([])(test.pictures.shown)["block 2"])
+    torch.testing.assert_close(test.pictures.maps["block 2"].float(), want, atol=0.01, rtol=0.01)
+    assert its.test().pictures.maps["block 2"].shape[1] == 3
 
 
 def test_scores_by_hand():

@@ -17,6 +17,7 @@ from companion.files import checkout, fingerprint
 from companion.metrics import answers
 from companion.models import backbones, picture_features, stacked_attention
 from companion.models.stacked_attention import CrossAttention, Pooled, StackedAttention, Trunk
+from companion.ops.principal import principal
 from companion.presets import check_options
 from companion.records import Run
 from companion.training import Experiment, accelerator, fit, load_checkpoint
@@ -28,11 +29,13 @@ FREQUENT = "most-frequent"
 
 def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
     """Variants are of a kind: stacked (with any number of hops, 0 reads the question alone), pooled, cross,
-    or most-frequent, which reads nothing. With `layers` they read maps of ImageNet's network at rest, else
-    a network of their own reads the pictures.
+    or most-frequent, which reads nothing. With `layers` they read maps of ImageNet's network at rest, with
+    `principal` as many principal components of them over the pictures of training; else a network of their
+    own reads the pictures.
     """
     options = dict(params["model"])
     kind, layers = options.pop("kind", None), options.pop("layers", None)
+    K = options.pop("principal", None)
     if kind not in (*KINDS, FREQUENT):
         raise ValueError(
             f"unknown kind {kind!r} of {run.variant} in {run.chapter}; choose one of {', '.join(KINDS)},"
@@ -43,21 +46,35 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         check_options(
             f"companion/experiments/{run.chapter}.yaml, model of {run.variant}", options, KINDS[kind], *own
         )
-    channels = picture_features.channels(layers) if layers else Trunk.channels
     if layers and not backbones.installed():
-        layers, channels = None, Trunk.channels
-        params = params | {"model": {"kind": kind} | options}
+        layers, params = None, params | {"model": {"kind": kind} | options}
+    channels = picture_features.channels(layers) if layers else Trunk.channels
+    if layers and K:
+        channels = dict.fromkeys(channels, K)
     begun = params.get("weights", {}).values()
 
     @cache
     def side(split: str) -> Questions:
         return Questions(run.source, split, run.seed, root, **params["data"])
 
-    def ready(split: str) -> Questions:
+    def seen(split: str) -> Questions:
         its = side(split)
         if layers and not its.pictures.maps:
             with accelerator().main_process_first():  # it fills the cache
                 its.pictures.see(picture_features.Layers(layers=layers), accelerator().device)
+        return its
+
+    @cache
+    def axes() -> dict[str, nn.Conv2d]:
+        rows = side("train").picture.unique()
+        return {name: principal(maps[rows], K) for name, maps in seen("train").pictures.maps.items()}
+
+    @cache
+    def ready(split: str) -> Questions:
+        its = seen(split)
+        if layers and K:
+            project, maps = axes(), its.pictures.maps
+            its.pictures.maps = {name: project[name](maps[name].float()).half() for name in maps}
         return its
 
     def data() -> dict[str, str]:
