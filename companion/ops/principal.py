@@ -23,7 +23,7 @@ def principal(maps: Float[Tensor, "N D h w"], K: int) -> nn.Conv2d:
         raise ValueError(f"{K} components of {len(rows)} regions with {D} channels; choose fewer, at least 1")
     found = PCA(K, svd_solver="covariance_eigh").fit(rows)
     axes = torch.from_numpy(found.components_ / found.explained_variance_.mean() ** 0.5).float()
-    project = nn.Conv2d(D, K, 1).requires_grad_(False)
-    project.weight.copy_(axes[:, :, None, None])
-    project.bias.copy_(-axes @ torch.from_numpy(found.mean_).float())
-    return project
+    project = nn.Conv2d(D, K, 1)
+    project.weight = nn.Parameter(axes[:, :, None, None])
+    project.bias = nn.Parameter(-axes @ torch.from_numpy(found.mean_).float())
+    return project.requires_grad_(False)
