@@ -5,6 +5,7 @@ from types import ModuleType
 
 from IPython.display import Markdown
 
+from companion.figures.answers import Reply, replies
 from companion.figures.clouds import chase, corners, looked
 from companion.figures.curves import by_distance, by_glimpses, dealt, growth, over_time
 from companion.figures.gaze import between, heatmaps, scanpaths
@@ -13,6 +14,7 @@ from companion.figures.poses import front, skeletons
 from companion.figures.results import confusion, dumbbells, forest
 
 __all__ = [
+    "Reply",
     "between",
     "boxed_images",
     "by_distance",
@@ -33,6 +35,7 @@ __all__ = [
     "maps",
     "objects",
     "over_time",
+    "replies",
     "scanpaths",
     "skeletons",
     "source",

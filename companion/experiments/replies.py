@@ -1,0 +1,46 @@
+"""What a model of chapter 04 says to questions that a reader asks; no record depends on it."""
+
+from collections.abc import Sequence
+
+import torch
+from IPython.display import Image
+from torch import nn
+
+from companion import figures
+from companion.datasets import questions
+from companion.datasets.questions import Questions
+from companion.figures import Reply
+
+
+@torch.no_grad()
+def reply(model: nn.Module, data: Questions, picture: int, question: str) -> Reply:
+    """What a model says to any question about one of the pictures of a side, and where it looks.
+
+    Raises:
+        ValueError: the question has no word.
+    """
+    known = data.vocabulary
+    words, _ = known.read([question])
+    first = data.__getitems__([int((data.picture == picture).nonzero()[0, 0])])
+    said = model(first.maps, torch.zeros(1, dtype=torch.int64), words)
+    likely = said.logits[0].softmax(0).topk(min(3, len(known.answers)))
+    answers = {known.answers[n]: p for p, n in zip(*(part.tolist() for part in likely), strict=True)}
+    unknown = [word for word in questions.spoken(question) if word not in known.words]
+    return Reply(question, data.pictures.shown[picture], answers, said.weights[0], unknown)
+
+
+def shown(model: nn.Module, data: Questions, picture: int, question: str) -> Image:
+    """The reply as a figure, for a question box."""
+    return figures.replies([reply(model, data, picture, question)])
+
+
+def examples(model: nn.Module, data: Questions, rows: Sequence[int]) -> Image:
+    """Replies to questions of a side, with the right answers, and boxes around the evidence."""
+    H, W = data.pictures.shown.shape[2:]
+    asked = []
+    for n in rows:
+        boxes = data.evidence[n] * torch.tensor([W, H, W, H])
+        said = reply(model, data, int(data.picture[n]), data.question[n])
+        truth = questions.most_said(data.answers[n])
+        asked.append(said._replace(truth=truth, boxes=boxes[~boxes.isnan().any(1)]))
+    return figures.replies(asked)

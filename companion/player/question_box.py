@@ -1,0 +1,41 @@
+"""A box in which a reader types a question about a picture; it needs a kernel."""
+
+from collections.abc import Callable, Sequence
+
+from IPython.display import DisplayObject, display
+from ipywidgets import BoundedIntText, Button, Combobox, HBox, Output, VBox
+
+
+class QuestionBox(VBox):
+    """Asks when Enter or the button is pressed, and shows the reply below.
+
+    Args:
+        ask: takes a picture's number and a question to what is shown; a ValueError is shown as its sentence.
+        pictures: how many there are.
+        suggestions: questions that are offered while the reader types; any other may be asked.
+    """
+
+    def __init__(
+        self, ask: Callable[[int, str], DisplayObject], pictures: int, suggestions: Sequence[str]
+    ) -> None:
+        self.ask = ask
+        self.number = BoundedIntText(0, min=0, max=pictures - 1, description="picture")
+        self.question = Combobox(
+            value=suggestions[0], options=[*suggestions], description="question", continuous_update=False
+        )
+        self.question.layout.width = "32em"
+        self.button, self.reply = Button(description="ask"), Output()
+        self.button.on_click(self.answer)
+        for part in (self.number, self.question):
+            part.observe(self.answer, "value")
+        super().__init__([HBox([self.number, self.question, self.button]), self.reply])
+        self.answer()
+
+    def answer(self, *_: object) -> None:
+        """Ask what stands in the box."""
+        self.reply.clear_output(wait=True)
+        with self.reply:
+            try:
+                display(self.ask(self.number.value, self.question.value))
+            except ValueError as error:
+                print(error)
