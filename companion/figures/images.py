@@ -59,7 +59,7 @@ def objects(
     for n, (axes, image, title) in enumerate(zip(places, images, titles, strict=True)):
         axes.imshow(image.permute(1, 2, 0).numpy())
         axes.set_title(title, fontsize=9)
-        styles = ((parts, WEIGHT, "-", 1), (found, WEIGHT, "-", 2.5), (true, TRUTH, "--", 2))
+        styles = ((parts, WEIGHT, "-", 1), (found, WEIGHT, "-", 2.5), (true, TRUTH, (0, (1.2, 0.8)), 2))
         for which, colour, line, width in styles:
             for box in [] if which is None else which[n].view(-1, 4).tolist():
                 outline(axes, box, colour, linestyle=line, linewidth=width)
