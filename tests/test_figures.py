@@ -10,7 +10,7 @@ from PIL import Image
 from companion import figures
 from companion.datasets.video_clips import Clips, VideoClips
 from companion.figures import results
-from companion.models import ram
+from companion.models import feature_map_attention, ram
 from companion.skeleton import OPENNI
 
 
@@ -255,7 +255,10 @@ def test_what_a_model_looked_at_is_given_to_the_player():
     seen = figures.looked(Data(), [3, 4], said)
     assert seen["labels"] == ["a, read as b", "b, read as a"]
     assert seen["clouds"][0, 0].tolist() == [[5, 0, 15, 10]]
-    assert seen["truth"][1, 1].tolist() == [[0, 0, 20, 10]] and "workers" not in seen
+    assert seen["truth"][1, 1].tolist() == [[0, 0, 20, 10]] and not {"workers", "heat"} & {*seen}
+    weights = torch.rand(2, 2, 3, 4)
+    seen = figures.looked(Data(), [3, 4], feature_map_attention.Read(torch.eye(2), weights))
+    assert seen["heat"] is weights and "clouds" not in seen
 
 
 def test_pictures_of_gaze():

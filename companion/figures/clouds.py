@@ -21,7 +21,7 @@ def looked(data: VideoClips, rows: Sequence[int], said: Any, height: int = 270) 
     """What the attention player takes of some clips, and of what a model says of them.
 
     Args:
-        said: with `logits` and `glimpses`, and `workers` where there are some.
+        said: with `logits`, and `glimpses`, with `workers` where there are some, or `weights` of places.
         height: of the pictures, where they can be drawn anew.
     """
     batch = data.__getitems__(rows)
@@ -29,7 +29,11 @@ def looked(data: VideoClips, rows: Sequence[int], said: Any, height: int = 270) 
     size = films.shape[2:4]
     read = said.logits.argmax(1)
     names = [f"{data.classes[k]}, read as {data.classes[n]}" for k, n in zip(batch.label, read, strict=True)]
-    seen = {"images": films, "clouds": in_pixels(corners(said.glimpses), *size).flatten(-2), "labels": names}
+    seen = {"images": films, "labels": names}
+    if hasattr(said, "glimpses"):
+        seen["clouds"] = in_pixels(corners(said.glimpses), *size).flatten(-2)
+    else:
+        seen["heat"] = said.weights
     if batch.boxes is not None:
         seen["truth"] = in_pixels(batch.boxes.unflatten(-1, (2, 2)), *size).flatten(-2)
     if hasattr(said, "workers"):
