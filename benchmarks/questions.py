@@ -39,9 +39,8 @@ if __name__ == "__main__":
             said = model({"head": maps}, picture, words)
             torch.nn.functional.cross_entropy(said.logits, answer).backward()
 
-        print(
-            f"{name}, {B} questions about {P} pictures, {PICTURES / P:.0f} of them an epoch: {share(step, most)}"
-        )
+        taken = share(step, most)
+        print(f"{name}, {B} questions about {P} pictures, {PICTURES / P:.0f} times an epoch: {taken}")
     cubes, label = torch.randn(CLIPS, FRAMES, *CUBE), torch.randint(CLASSES, (CLIPS,))
     for reads in feature_map_attention.READERS:
         model = FeatureMapAttention(CUBE[0], CLASSES, CUBE[1:], reads=reads)
