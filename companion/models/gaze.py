@@ -17,6 +17,7 @@ from jaxtyping import Float, Num, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from companion.models.picture_features import convolutions
 from companion.ops.blur import blur, smooth
 
 WIDTHS = (0.6, 0.9, 1.3, 2.0, 3.0, 4.5, 7.0)  # cells: what blurs of counts are chosen from
@@ -93,15 +94,9 @@ class Trunk(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers, inputs = [], 3
-        for width, stride in ((24, 2), (32, 2), (48, 1), (64, 2), (96, 1), (96, 1)):
-            layers += [nn.Conv2d(inputs, width, 3, stride, 1), nn.GroupNorm(8, width), nn.ReLU()]
-            inputs = width
-        self.layers = nn.Sequential(*layers)
-        deeper = []
-        for _ in range(2):
-            deeper += [nn.Conv2d(inputs, inputs, 3, 2, 1), nn.GroupNorm(8, inputs), nn.ReLU()]
-        self.deeper = nn.Sequential(*deeper)
+        stages = (24, 2), (32, 2), (48, 1), (64, 2), (96, 1), (96, 1)
+        self.layers = convolutions(3, [(width, 3, stride) for width, stride in stages])
+        self.deeper = convolutions(96, [(96, 3, 2), (96, 3, 2)])
 
     def forward(self, pictures: UInt8[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B D h w"]]:
         turned = (torch.rand(len(pictures), 1, 1, 1) < 0.5 * self.training).to(pictures.device)

@@ -1,4 +1,4 @@
-"""Maps of several layers of a network at rest, of whole pictures.
+"""Maps of whole pictures: of several layers of a network at rest, or of a small one from scratch.
 
 What ImageNet has taught is kept as it is: BatchNorm is folded into the convolutions before it, and the
 products may be computed in bf16, where the processor has it.
@@ -83,3 +83,16 @@ def folded(layers: nn.Sequential) -> nn.Module:
     """A convolution that does what it and the BatchNorm behind it did."""
     conv, norm = layers
     return fuse_conv_bn_eval(conv, norm)
+
+
+def convolutions(inputs: int, stages: Sequence[tuple[int, int, int]]) -> nn.Sequential:
+    """What learns from scratch: convolutions, each with GroupNorm and ReLU.
+
+    Args:
+        stages: width, side of the kernel, and stride of each.
+    """
+    layers: list[nn.Module] = []
+    for width, side, stride in stages:
+        layers += [nn.Conv2d(inputs, width, side, stride, side // 2), nn.GroupNorm(8, width), nn.ReLU()]
+        inputs = width
+    return nn.Sequential(*layers)

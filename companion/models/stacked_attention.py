@@ -25,6 +25,8 @@ from jaxtyping import Float, Int, Num, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from companion.models.picture_features import convolutions
+
 FREQUENCIES = torch.tensor([0.5, 1.0, 2.0, 4.0])  # half turns over the picture, of the code of places
 PADDING = 0  # the word that stands behind the last one
 
@@ -46,11 +48,7 @@ class Trunk(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers, inputs = [], 3
-        for width, size, stride in ((24, 3, 2), (48, 3, 2), (64, 3, 1), (96, 3, 2), (96, 1, 1)):
-            layers += [nn.Conv2d(inputs, width, size, stride, size // 2), nn.GroupNorm(8, width), nn.ReLU()]
-            inputs = width
-        self.layers = nn.Sequential(*layers)
+        self.layers = convolutions(3, ((24, 3, 2), (48, 3, 2), (64, 3, 1), (96, 3, 2), (96, 1, 1)))
 
     def forward(self, pictures: UInt8[Tensor, "P 3 H W"]) -> dict[str, Float[Tensor, "P D h w"]]:
         return {"own": self.layers(pictures.float() / 127.5 - 1)}

@@ -21,6 +21,7 @@ from jaxtyping import Float, Num, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from companion.models.picture_features import convolutions
 from companion.ops import pooling
 
 POOLINGS = ("wildcat", "average", "max", "log-sum-exp")
@@ -40,11 +41,8 @@ class Trunk(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers, inputs = [], 3
-        for width, stride in ((16, 2), (24, 2), (32, 1), (48, 2), (64, 1), (self.channels, 1)):
-            layers += [nn.Conv2d(inputs, width, 3, stride, 1), nn.GroupNorm(8, width), nn.ReLU()]
-            inputs = width
-        self.layers = nn.Sequential(*layers)
+        stages = (16, 2), (24, 2), (32, 1), (48, 2), (64, 1), (self.channels, 1)
+        self.layers = convolutions(3, [(width, 3, stride) for width, stride in stages])
 
     def forward(self, pictures: UInt8[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B D h w"]]:
         return {self.layer: self.layers(pictures.float() / 127.5 - 1)}
