@@ -23,9 +23,10 @@ Letters: N cells (seed, fold), K terms, U units of a test set.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
@@ -33,7 +34,7 @@ from companion import presets, records
 
 NUMBERS = ("threshold", "matters", "chance")  # of a statement; its other keys are texts
 SEEDS = 5  # behind a statement, where its presets say no number
-DRAWS = 10_000
+DRAWS, PART = 10_000, 500  # of so many draws of a large test set numbers fit in memory
 FEW = 40  # units of a test set: with fewer the bootstrap's intervals are too short, and Student's are used
 ALPHA = 0.01  # at which chance is not rejected
 MARGIN = 5.0  # points above chance that the upper bound must stay below
@@ -298,6 +299,21 @@ def over_seeds(effects: Sequence[float]) -> tuple[float, float]:
     return values.mean() - half, values.mean() + half
 
 
+@lru_cache(2)  # statements about the same test sets follow each other
+def drawn(sizes: tuple[int, ...], draws: int) -> list[UInt8[np.ndarray, "draws U"]]:
+    """How often each unit of each test set is in each draw."""
+    rng, found = np.random.default_rng(0), []
+    for U in sizes:
+        times = np.empty((draws, U), np.uint8)
+        for start in range(0, draws, PART):
+            size = min(PART, draws - start)
+            places = rng.integers(U, size=(size, U)) + U * np.arange(size)[:, None]
+            counts = np.bincount(places.ravel(), minlength=size * U)
+            times[start : start + size] = counts.reshape(size, U)
+        found.append(times)
+    return found
+
+
 def over_units(tested: Tested, draws: int = DRAWS) -> tuple[float, float]:
     """A 95 % interval of the mean over cells of the sum of the terms' means over units, by the bootstrap.
 
@@ -311,18 +327,16 @@ def over_units(tested: Tested, draws: int = DRAWS) -> tuple[float, float]:
         each = [values.sum(1) for values in sets]
         each = [values[:, np.isfinite(values).any(0)] for values in each]
         return over_seeds(np.concatenate([np.nanmean(values, 0) for values in each]).tolist())
-    rng, columns = np.random.default_rng(0), []
-    for values in sets:
+    columns = []
+    for values, times in zip(sets, drawn(tuple(values.shape[-1] for values in sets), draws), strict=True):
         N, K, U = values.shape
         rows, parts = values.reshape(N * K, U), []
         known = np.isfinite(rows)
-        for start in range(0, draws, 500):  # so that the draws of a large test set fit in memory
-            size = min(500, draws - start)
-            places = rng.integers(U, size=(size, U)) + U * np.arange(size)[:, None]
-            times = np.bincount(places.ravel(), minlength=size * U).reshape(size, U).astype(float)
+        for start in range(0, draws, PART):
+            part = times[start : start + PART].astype(float)
             with np.errstate(invalid="ignore"):  # a draw without any unit that a term defines
-                means = times @ np.where(known, rows, 0).T / (times @ known.T)
-            parts.append(means.reshape(size, N, K).sum(2))
+                means = part @ np.where(known, rows, 0).T / (part @ known.T)
+            parts.append(means.reshape(len(part), N, K).sum(2))
         columns.append(np.concatenate(parts))
     low, high = np.percentile(np.nanmean(np.concatenate(columns, 1), 1), [2.5, 97.5])
     return low, high

@@ -7,10 +7,11 @@ no tree. A closure is a module with all that it imports from the package, at any
 import ast
 import inspect
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Iterable
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 
@@ -50,26 +51,35 @@ def closure(*modules: str, without: str = "") -> dict[str, str]:
     Raises:
         ModuleNotFoundError: the package has no such module.
     """
+    return dict(walked(modules, without, state()))
+
+
+def state() -> tuple[tuple[str, int, int], ...]:
+    """Each file of the package, when it was changed, and how long it is."""
+    files = (os.path.join(folder, name) for folder, _, names in os.walk(PACKAGE) for name in names)
+    stats = ((path, os.stat(path)) for path in files if path.endswith(".py"))
+    return tuple(sorted((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats))
+
+
+@lru_cache(256)
+def walked(
+    modules: tuple[str, ...], without: str, files: tuple[tuple[str, int, int], ...]
+) -> tuple[tuple[str, str], ...]:
+    """See `closure`; cached until a file of the package changes."""
+    place = PACKAGE.parent
+    keys = {Path(path).relative_to(place).as_posix(): (Path(path), *about) for path, *about in files}
+    names = {key.removesuffix(".py").removesuffix("/__init__").replace("/", "."): key for key in keys}
     found: dict[str, str] = {}
-    left = list(modules)
+    left = [*modules]
     while left:
         name = left.pop()
-        path = source(name)
-        if path is None:
+        if name not in names:
             raise ModuleNotFoundError(f"the package has no module {name}")
-        key = path.relative_to(PACKAGE.parent).as_posix()
+        key = names[name]
         if key not in found and name not in PLUMBING and not (without and name.startswith(without)):
-            stat = path.stat()
-            found[key], imported = read(path, stat.st_mtime_ns, stat.st_size)
-            left += [other for other in imported if source(other)]
-    return dict(sorted(found.items()))
-
-
-def source(module: str) -> Path | None:
-    """The file of a module of the package."""
-    place = PACKAGE.parent / Path(*module.split("."))
-    files = (place.with_suffix(".py"), place / "__init__.py")
-    return next((file for file in files if file.is_file()), None)
+            found[key], imported = read(*keys[key])
+            left += [other for other in imported if other in names]
+    return tuple(sorted(found.items()))
 
 
 @cache

@@ -179,11 +179,10 @@ def old(record: dict) -> list[str]:
     return records.standing(record, preset[0], presets.code(run), data)
 
 
-def ages(its: Sequence[dict]) -> str:
-    """How many of the records are old, if some are not, and why."""
-    reasons = [old(record) for record in its]
+def ages(reasons: Sequence[list[str]]) -> str:
+    """How many of some records are old, if some are not, and why; from what `old` says of each."""
     number, why = sum(map(bool, reasons)), joined([reason for own in reasons for reason in own])
-    return f"{number} of {len(its)} records {why}" if 0 < number < len(its) else why
+    return f"{number} of {len(reasons)} records {why}" if 0 < number < len(reasons) else why
 
 
 def stale(runs: str | Path = RESULTS / "runs") -> list[str]:
@@ -272,7 +271,7 @@ def measured(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
             "precision": made_in,
             "device": joined([one.get("device") or "" for one in provenance]),
             "commit": joined([commit(one) for one in provenance]),
-            "old": ages(its),
+            "old": ages([old(record) for record in its]),
         }
         read = ["evaluated in bf16"] if made_in == "bf16" and any("counts" not in r for r in its) else []
         for metric in sorted({metric for record in its for metric in record["metrics"]}):
@@ -405,15 +404,16 @@ def wanted(record: str) -> str:
 def claims(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
     """The lecture's statements, tested: one row each, see `companion.claims`."""
     found, rows = [record for _, record in kept(runs)], []
+    age = {id(record): old(record) for record in found}
     for said in statements.statements():
         its = statements.used(said, found)
         row = statements.test(said, its)
         cells, _ = statements.complete(said, its)
         read = [record for by in cells.values() for record in by.values()]
-        number = sum(bool(old(record)) for record in read)
+        number = sum(bool(age[id(record)]) for record in read)
         if 0 < number < len(read):
             row["verdict"] += f"; {number} of {len(read)} records old"
-        rows.append(row | {"old": ages(read or its)})
+        rows.append(row | {"old": ages([age[id(record)] for record in read or its])})
     numbers = "effect low high unit_low unit_high least matters".split()
     kinds = dict.fromkeys(numbers, float) | {"n": int, "units": "Int64"}
     table = pd.DataFrame(rows, columns=CLAIMS).astype(kinds)
