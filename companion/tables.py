@@ -370,7 +370,12 @@ def contrast(
 
 
 def build(results: str | Path = RESULTS) -> dict[str, pd.DataFrame]:
-    """All tables of a folder that has `runs` and `published`, by name.
+    """All tables of a folder that has `runs` and `published`, by name."""
+    return compared(results) | {"claims": claims(Path(results) / "runs")}
+
+
+def compared(results: str | Path = RESULTS) -> dict[str, pd.DataFrame]:
+    """The same without the claims.
 
     A published table keeps its name and its rows, with what reproduces each beside it; the rest of
     what was measured goes into tables that are named as their notebooks.
@@ -392,7 +397,7 @@ def build(results: str | Path = RESULTS) -> dict[str, pd.DataFrame]:
         tables[name] = beside[BESIDE].astype({"reproduced": float, "sd": float, "n": "Int64"})
     for notebook, rows in have.drop(shown).groupby("notebook"):
         tables[notebook] = rows[MEASURED].astype({"mean": float, "sd": float}).reset_index(drop=True)
-    return tables | {"claims": claims(results / "runs")}
+    return tables
 
 
 def wanted(record: str) -> str:
@@ -401,11 +406,13 @@ def wanted(record: str) -> str:
     return preset[0].get("precision", "f32") if preset else "f32"
 
 
-def claims(runs: str | Path = RESULTS / "runs") -> pd.DataFrame:
-    """The lecture's statements, tested: one row each, see `companion.claims`."""
-    found, rows = [record for _, record in kept(runs)], []
+def claims(runs: str | Path = RESULTS / "runs", notebook: str = "") -> pd.DataFrame:
+    """The lecture's statements, or those of one notebook, tested: one row each, see `companion.claims`."""
+    found, rows = [record for _, record in kept(Path(runs) / notebook)], []
     age = {id(record): old(record) for record in found}
     for said in statements.statements():
+        if notebook not in ("", said.notebook):
+            continue
         its = statements.used(said, found)
         row = statements.test(said, its)
         cells, _ = statements.complete(said, its)

@@ -1,6 +1,7 @@
 """Tables are what the records give: the committed ones, and hand-made ones."""
 
 import copy
+import io
 import json
 import math
 from pathlib import Path
@@ -52,6 +53,10 @@ def test_the_committed_tables_are_what_the_committed_records_give():
         if path.is_file()
     }
     assert committed == built, "run `companion tables`"
+    whole = pd.read_csv(io.StringIO(built["claims.csv"]))
+    name = "08_pose_is_not_enough"
+    own = pd.read_csv(io.StringIO(tables.text(tables.claims(notebook=name))))
+    assert len(own) and own.equals(whole[whole.notebook == name].reset_index(drop=True))
 
 
 def test_the_readme_shows_the_slide_map_and_what_is_reproduced():

@@ -296,8 +296,7 @@ runs.pivot_table(index="variant", columns="metric", values=["mean", "sd"], sort=
 # Parts move in these scenes, so that moving parts pay is by construction; found is how much.
 
 # %%
-claims = tables.build()["claims"]
-tables.printed_claims(claims[claims.notebook == name])
+tables.printed_claims(tables.claims(notebook=name))
 
 # %% [markdown]
 # ## Models of Pascal VOC

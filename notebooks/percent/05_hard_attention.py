@@ -203,7 +203,7 @@ figures.by_glimpses(full, "on_digit", "attention on the digit, %", title, ["cent
 # Test error on MNIST in percent, beside what this code measured on the same task (profile `paper`, one reading).
 
 # %%
-built = tables.build()
+built = tables.compared()
 tables.printed(built["ram"]).set_index("method")
 
 # %% [markdown]
@@ -221,8 +221,7 @@ tables.printed(built["ram"]).set_index("method")
 # construction* is, and how many claims are tested together.
 
 # %%
-claims = built["claims"]
-tables.printed_claims(claims[claims.notebook == name])
+tables.printed_claims(tables.claims(notebook=name))
 
 # %% [markdown]
 # ## Exercises

@@ -204,7 +204,7 @@ print("at least 40 points above chance:", bool((numbers.accuracy >= chance + 40)
 # in brackets behind a method are the slide's references, of each table by itself.
 
 # %%
-built = tables.build()
+built = tables.compared()
 rows = pd.concat(built[table] for table in ("sbu", "nucla", "msr_daily"))
 tables.printed(rows[rows.reproduced.notna()]).set_index("method")
 
@@ -264,8 +264,7 @@ ablation.set_index(["source", "precision", "variant"])[columns].astype(object).f
 # no, or hardly: attention finds the joints that act, and recognises little or nothing more for it.
 
 # %%
-claims = built["claims"]
-tables.printed_claims(claims[claims.notebook == name])
+tables.printed_claims(tables.claims(notebook=name))
 
 # %% [markdown]
 # ## Exercises

@@ -200,8 +200,7 @@ if len(far):
 # built into the simulator; that crops tell the things apart on people never seen, and how far, is found.
 
 # %%
-claims = tables.build()["claims"]
-tables.printed_claims(claims[claims.notebook == name])
+tables.printed_claims(tables.claims(notebook=name))
 
 # %% [markdown]
 # ## Exercises

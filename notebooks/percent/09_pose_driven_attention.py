@@ -194,7 +194,7 @@ within.pivot_table(index=["variant", "n"], columns="group", values=["mean", "sd"
 # scratch 64.4, 8 less than the paper's 72.2 without fine-tuning: see chapter 06.
 
 # %%
-built = tables.build()
+built = tables.compared()
 every = pd.concat([built[table] for table in ("ntu_hands", "sbu", "msr_daily")])
 ours = every[every.method.str.startswith("Ours")]
 needs = ours.dataset.str.startswith("NTU").map({True: "the dataset", False: "the dataset's videos"})
@@ -227,8 +227,7 @@ sbu[sbu.index.str.startswith("pose-convnet")][columns].astype(object).fillna("")
 # construction, and found is only that nothing else tells it.
 
 # %%
-claims = built["claims"]
-tables.printed_claims(claims[claims.notebook == name])
+tables.printed_claims(tables.claims(notebook=name))
 
 # %% [markdown]
 # What fails, and why. Attention on *frames* brings nothing to RGB here (`hands` against `spatial`: 0.3 points within `chest`, -1.3

@@ -202,8 +202,7 @@ if len(far):
 # construction* is, and how many claims are tested together.
 
 # %%
-claims = tables.build()["claims"]
-tables.printed_claims(claims[claims.notebook == name])
+tables.printed_claims(tables.claims(notebook=name))
 
 # %% [markdown]
 # ## In short

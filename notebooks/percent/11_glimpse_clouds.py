@@ -321,7 +321,7 @@ pd.concat({side: tables.contrast(measured, name, every, columns, side) for side 
 # † marks what the paper's authors have implemented again. The average 87.6 is as on the slide; its three columns give 87.67.
 
 # %%
-built = tables.build()
+built = tables.compared()
 rows = pd.concat([built["ntu_glimpse_clouds"], built["nucla"]])
 rows = rows[rows.method.str.contains("Glimpse|global|C3D|Resnet", case=False)]
 tables.printed(rows).set_index("method").replace("", pd.NA).dropna(axis=1, how="all").fillna("")
@@ -337,8 +337,7 @@ tables.printed(rows).set_index("method").replace("", pd.NA).dropna(axis=1, how="
 # construction* is, and how many claims are tested together.
 
 # %%
-claims = built["claims"]
-tables.printed_claims(claims[claims.notebook == name])
+tables.printed_claims(tables.claims(notebook=name))
 
 # %% [markdown]
 # ## Exercises
