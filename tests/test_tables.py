@@ -1,7 +1,6 @@
 """Tables are what the records give: the committed ones, and hand-made ones."""
 
 import copy
-import io
 import json
 import math
 from pathlib import Path
@@ -53,10 +52,9 @@ def test_the_committed_tables_are_what_the_committed_records_give():
         if path.is_file()
     }
     assert committed == built, "run `companion tables`"
-    whole = pd.read_csv(io.StringIO(built["claims.csv"]))
-    name = "08_pose_is_not_enough"
-    own = pd.read_csv(io.StringIO(tables.text(tables.claims(notebook=name))))
-    assert len(own) and own.equals(whole[whole.notebook == name].reset_index(drop=True))
+    head, *lines = built["claims.csv"].splitlines()
+    own = tables.text(tables.claims(notebook="08_pose_is_not_enough")).splitlines()
+    assert own == [head, *(line for line in lines if ",08_pose_is_not_enough," in line)] and len(own) > 1
 
 
 def test_the_readme_shows_the_slide_map_and_what_is_reproduced():
