@@ -34,7 +34,7 @@ from companion import presets, records
 
 NUMBERS = ("threshold", "matters", "chance")  # of a statement; its other keys are texts
 SEEDS = 5  # behind a statement, where its presets say no number
-DRAWS, PART = 10_000, 500  # of so many draws of a large test set numbers fit in memory
+DRAWS, PART = 10_000, 500  # all; and so many at once are counted and multiplied
 FEW = 40  # units of a test set: with fewer the bootstrap's intervals are too short, and Student's are used
 ALPHA = 0.01  # at which chance is not rejected
 MARGIN = 5.0  # points above chance that the upper bound must stay below
@@ -172,10 +172,10 @@ def test(said: Statement, its: Sequence[dict]) -> dict:
     seeds = sorted({seed for seed, _ in cells})
     means = [float(np.mean([effects[cell] for cell in cells if cell[0] == seed])) for seed in seeds]
     over = said.chance or 0.0
-    drawn = not all(presets.fixed(run(said, variant)) for _, variant, _ in said.terms)
-    if drawn and len(means) < 2:
+    varies = not all(presets.fixed(run(said, variant)) for _, variant, _ in said.terms)
+    if varies and len(means) < 2:
         return row | {"effect": means[0] - over, "n": 1, "verdict": "not yet: one seed"}
-    low, high = np.clip(over_seeds(means) if drawn else means * 2, *said.bounds) - over
+    low, high = np.clip(over_seeds(means) if varies else means * 2, *said.bounds) - over
     row |= {"effect": np.mean(means) - over, "low": low, "high": high, "n": len(seeds)}
     if said.chance is not None:
         return row | chance_row(said, cells, said.chance)

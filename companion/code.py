@@ -57,7 +57,7 @@ def closure(*modules: str, without: str = "") -> dict[str, str]:
 def state() -> tuple[tuple[str, int, int], ...]:
     """Each file of the package, when it was changed, and how long it is."""
     files = (os.path.join(folder, name) for folder, _, names in os.walk(PACKAGE) for name in names)
-    stats = ((path, os.stat(path)) for path in files if path.endswith(".py"))
+    stats = ((path, os.stat(path)) for path in files if path.endswith(".py") and os.path.isfile(path))
     return tuple(sorted((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats))
 
 

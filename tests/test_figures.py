@@ -257,7 +257,10 @@ def test_what_a_model_looked_at_is_given_to_the_player():
     assert seen["clouds"][0, 0].tolist() == [[5, 0, 15, 10]]
     assert seen["truth"][1, 1].tolist() == [[0, 0, 20, 10]] and not {"workers", "heat"} & {*seen}
     weights = torch.rand(2, 2, 3, 4)
-    seen = figures.looked(Data(), [3, 4], feature_map_attention.Read(torch.eye(2), weights))
+    after_each = torch.tensor([[[9.0, 0], [0, 9]], [[0, 0], [0, 9]]])
+    read = feature_map_attention.Read(after_each, weights)
+    seen = figures.looked(Data(), [3, 4], read._replace(logits=feature_map_attention.answer(after_each)))
+    assert seen["labels"] == ["a, read as a", "b, read as b"]
     assert seen["heat"] is weights and "clouds" not in seen
 
 

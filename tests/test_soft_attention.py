@@ -156,6 +156,11 @@ def test_a_batch_of_pictures_has_all_questions_about_them():
     assert len(batch.maps["pictures"]) == 2 and len(ByPicture(data)) == 5
 
 
+def test_principal_components_of_no_layers_are_refused():
+    with pytest.raises(ValueError, match="x in soft_attention has `principal` and no `layers`; name some"):
+        experiments.prepare(RUN, PARAMS | {"model": {"kind": "stacked", "principal": 3}})
+
+
 def test_unknown_kinds_are_refused():
     with pytest.raises(ValueError, match="unknown kind 'hard' of x in soft_attention; choose one of stacked"):
         experiments.prepare(RUN, PARAMS | {"model": {"kind": "hard"}})

@@ -11,19 +11,22 @@ from companion.datasets import questions
 from companion.datasets.questions import Questions
 from companion.figures import Reply
 
+MOST = 3  # answers that are shown
+
 
 @torch.no_grad()
 def reply(model: nn.Module, data: Questions, picture: int, question: str) -> Reply:
-    """What a model says to any question about one of the pictures of a side, and where it looks.
+    """What a model, ready to be tested, says to any question about one of the pictures, and where it looks.
 
     Raises:
         ValueError: the question has no word.
     """
     known = data.vocabulary
     words, _ = known.read([question])
-    first = data.__getitems__([int((data.picture == picture).nonzero()[0, 0])])
-    said = model(first.maps, torch.zeros(1, dtype=torch.int64), words)
-    likely = said.logits[0].softmax(0).topk(min(3, len(known.answers)))
+    maps = {name: maps[[picture]] for name, maps in data.pictures.maps.items()}
+    maps = maps or {"pictures": data.pictures.shown[[picture]]}
+    said = model(maps, torch.zeros(1, dtype=torch.int64), words)
+    likely = said.logits[0].softmax(0).topk(min(MOST, len(known.answers)))
     answers = {known.answers[n]: p for p, n in zip(*(part.tolist() for part in likely), strict=True)}
     unknown = [word for word in questions.spoken(question) if word not in known.words]
     return Reply(question, data.pictures.shown[picture], answers, said.weights[0], unknown)

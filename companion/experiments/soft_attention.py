@@ -46,10 +46,12 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         check_options(
             f"companion/experiments/{run.chapter}.yaml, model of {run.variant}", options, KINDS[kind], *own
         )
+    if K is not None and not layers:
+        raise ValueError(f"{run.variant} in {run.chapter} has `principal` and no `layers`; name some")
     if layers and not backbones.installed():
         layers, params = None, params | {"model": {"kind": kind} | options}
     channels = picture_features.channels(layers) if layers else Trunk.channels
-    if layers and K:
+    if layers and K is not None:
         channels = dict.fromkeys(channels, K)
     begun = params.get("weights", {}).values()
 
@@ -65,15 +67,15 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         return its
 
     @cache
-    def axes() -> dict[str, nn.Conv2d]:
+    def axes(K: int) -> dict[str, nn.Conv2d]:
         rows = side("train").picture.unique()
         return {name: principal(maps[rows], K) for name, maps in seen("train").pictures.maps.items()}
 
     @cache
     def ready(split: str) -> Questions:
         its = seen(split)
-        if layers and K:
-            project, maps = axes(), its.pictures.maps
+        if layers and K is not None:
+            project, maps = axes(K), its.pictures.maps
             its.pictures.maps = {name: project[name](maps[name].float()).half() for name in maps}
         return its
 

@@ -8,9 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from companion.figures.drawing import TRUTH, grid, outline, picture
-
-SAID = 3  # answers that are shown
+from companion.figures.drawing import DASHES, TRUTH, grid, outline, picture
 
 
 class Reply(NamedTuple):
@@ -33,7 +31,7 @@ def replies(asked: Sequence[Reply]) -> Image:
     for row, reply in enumerate(asked):
         first, *others = places[row * (1 + hops) : (row + 1) * (1 + hops)]
         first.imshow(reply.image.permute(1, 2, 0).numpy())
-        said = ", ".join(f"{one} {100 * p:.0f} %" for one, p in [*reply.answers.items()][:SAID])
+        said = ", ".join(f"{one} {100 * p:.0f} %" for one, p in reply.answers.items())
         lines = [reply.question, said]
         if reply.truth:
             lines[1] += f" (right: {reply.truth})"
@@ -47,6 +45,6 @@ def replies(asked: Sequence[Reply]) -> Image:
             axes.set_title(f"hop {k}", fontsize=8)
         for axes in (first, *others):
             for box in [] if reply.boxes is None else reply.boxes.tolist():
-                outline(axes, box, TRUTH, linestyle="--", linewidth=1.2)
+                outline(axes, box, TRUTH, linestyle=DASHES, linewidth=1.2)
     text = "; ".join(f"{reply.question} {next(iter(reply.answers))}" for reply in asked)
     return picture(figure, f"questions, answers and attention: {text}", "jpeg")

@@ -21,7 +21,8 @@ def looked(data: VideoClips, rows: Sequence[int], said: Any, height: int = 270) 
     """What the attention player takes of some clips, and of what a model says of them.
 
     Args:
-        said: with `logits`, and `glimpses`, with `workers` where there are some, or `weights` of places.
+        said: with `logits` of clips, and `glimpses`, with `workers` where there are some, or `weights` of
+            places.
         height: of the pictures, where they can be drawn anew.
     """
     batch = data.__getitems__(rows)

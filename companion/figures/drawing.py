@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 WEIGHT, TRUTH = "#E69F00", "#56B4E9"  # of Okabe and Ito, told apart by colour-blind readers
+DASHES = 0, (1.2, 0.8)  # short, so that a small box is whole
 SHARP, SHOWN = 200, 90  # dots an inch in the file, and on a page
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
-from companion.figures.drawing import TRUTH, WEIGHT, grid, outline, picture
+from companion.figures.drawing import DASHES, TRUTH, WEIGHT, grid, outline, picture
 
 
 def scanpaths(
@@ -54,7 +54,7 @@ def heatmaps(
         if column == 0:
             axes.imshow(image.permute(1, 2, 0).numpy())
             for box in [] if boxes is None else boxes[row].tolist():
-                outline(axes, box, TRUTH, linestyle="--", linewidth=1.2)
+                outline(axes, box, TRUTH, linestyle=DASHES, linewidth=1.2)
         else:
             title, maps = list(shown.items())[column - 1]
             large = F.interpolate(maps[row][None, None], image.shape[1:], mode="bilinear")[0, 0]

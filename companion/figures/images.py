@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from companion.figures.drawing import TRUTH, WEIGHT, grid, outline, picture
+from companion.figures.drawing import DASHES, TRUTH, WEIGHT, grid, outline, picture
 
 
 def boxed_images(
@@ -18,7 +18,7 @@ def boxed_images(
     figure, places = grid(len(images), columns, 1.25, 1.45)
     for axes, image, box, title in zip(places, images, boxes, titles, strict=True):
         axes.imshow(image.numpy(), cmap="gray", vmin=0, vmax=1)
-        outline(axes, box.tolist(), TRUTH, linestyle="--", linewidth=1.3)
+        outline(axes, box.tolist(), TRUTH, linestyle=DASHES, linewidth=1.3)
         axes.set_title(title, fontsize=9)
     return picture(figure, f"{len(images)} images with their true boxes: {', '.join(titles)}")
 
@@ -59,7 +59,7 @@ def objects(
     for n, (axes, image, title) in enumerate(zip(places, images, titles, strict=True)):
         axes.imshow(image.permute(1, 2, 0).numpy())
         axes.set_title(title, fontsize=9)
-        styles = ((parts, WEIGHT, "-", 1), (found, WEIGHT, "-", 2.5), (true, TRUTH, (0, (1.2, 0.8)), 2))
+        styles = ((parts, WEIGHT, "-", 1), (found, WEIGHT, "-", 2.5), (true, TRUTH, DASHES, 2))
         for which, colour, line, width in styles:
             for box in [] if which is None else which[n].view(-1, 4).tolist():
                 outline(axes, box, colour, linestyle=line, linewidth=width)

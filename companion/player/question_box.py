@@ -3,16 +3,17 @@
 from collections.abc import Callable, Sequence
 
 from IPython.display import DisplayObject, display
-from ipywidgets import BoundedIntText, Button, Combobox, HBox, Output, VBox
+from ipywidgets import BoundedIntText, Combobox, HBox, Output, VBox
 
 
 class QuestionBox(VBox):
-    """Asks when Enter or the button is pressed, and shows the reply below.
+    """Asks whenever the picture or the question has changed, and shows the reply below.
 
     Args:
         ask: takes a picture's number and a question to what is shown; a ValueError is shown as its sentence.
         pictures: how many there are.
-        suggestions: questions that are offered while the reader types; any other may be asked.
+        suggestions: questions that are offered while the reader types, at least one; the first is asked at
+            once, and any other may be.
     """
 
     def __init__(
@@ -24,11 +25,10 @@ class QuestionBox(VBox):
             value=suggestions[0], options=[*suggestions], description="question", continuous_update=False
         )
         self.question.layout.width = "32em"
-        self.button, self.reply = Button(description="ask"), Output()
-        self.button.on_click(self.answer)
+        self.reply = Output()
         for part in (self.number, self.question):
             part.observe(self.answer, "value")
-        super().__init__([HBox([self.number, self.question, self.button]), self.reply])
+        super().__init__([HBox([self.number, self.question]), self.reply])
         self.answer()
 
     def answer(self, *_: object) -> None:
