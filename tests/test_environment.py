@@ -19,7 +19,6 @@ EXTRAS = PROJECT["optional-dependencies"]
 TOOLS = {  # called by name, or by another package
     *("ipykernel", "jupyterlab", "papermill"),  # run notebooks
     *("beartype", "nbval", "pandas-stubs", "pyright", "ruff"),  # check shapes, notebooks, types, style
-    "ipywidgets",  # tqdm's bars in JupyterLab: without it accelerate's import warns
     "setuptools",  # builds the wheel
 }
 ROOMS = {  # who may import what
