@@ -86,13 +86,14 @@ TOPICS = (
         "Labels of whole images are enough to learn where the evidence lies.",
         "03_weakly_supervised_attention",
         "wildcat.py",
+        ("wildcat",),
     ),
     Topic(
         "Attention based mechanisms",
         "",
         "The recognition loss alone can teach where to look.",
         "03_weakly_supervised_attention",
-        "wildcat.py",
+        "joint_attention.py",
     ),
     Topic(
         "Soft attention: example",

@@ -41,6 +41,8 @@ SOURCES = {  # dataset of a published row -> source of the records that may stan
     "SBU Kinect Interaction": "sbu",
     "MSR Daily Activity 3D": "msr_daily",
     "N-UCLA": "nucla",
+    "PASCAL VOC 2007": "voc2007",
+    "DAQUAR": "daquar",
 }
 DRAWN = ("simulated", "scenes")  # sources that a run draws from its seed
 MODALITIES = ("pose", "rgb", "depth")

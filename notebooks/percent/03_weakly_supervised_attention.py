@@ -1,0 +1,233 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation: {extension: .py, format_name: percent}
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Attention from recognition alone
+#
+# *Slides "Attention in vision": Durand, Mordan, Thome and Cord, "WILDCAT: weakly supervised learning of deep ConvNets for image classification,
+# pointwise localization and segmentation", CVPR 2017; and "Attention based mechanisms": can we jointly predict gaze and the scrutinised
+# object? Loss: recognition performance.*
+#
+# **Question.** A network is told what a picture shows, and never where. Does it look at the right place? And is that where people look?
+
+# %% tags=["parameters"]
+source = "still_lifes"  # "still_lifes" (drawn here), "fruit", "coco128", "voc2007", "osie" or "osie+coco128"
+root = None  # the folder that contains fruit/, coco128/, osie/ ...; None: $COMPANION_DATA
+profile = "quick"  # "quick" or "full": see companion/experiments/weakly_supervised_attention.yaml
+protocol = None  # None: all of the profile
+variant = None  # None: all of the profile, or one such as "wildcat", "average", "cam"
+fold = None  # None: all folds
+seed = 0
+out = None  # folder of the records; None: results/quick/runs, or results/runs for "full"
+
+# %%
+import pandas as pd
+import torch
+from IPython.display import display
+
+from companion import experiments, figures, tables
+from companion.models import backbones, class_activation, joint_attention, picture_features, wildcat
+
+pd.set_option("display.max_colwidth", 200)
+
+# %% [markdown]
+# ## The idea
+#
+# A network makes a map of a picture: features $x(p)$ at each place $p$. One linear map gives each place *evidence* for each class $c$,
+# and a *pooling* makes one score of all places; the score is all that the labels train.
+#
+# $$z^c(p) = w_c^\top x(p) + b_c, \qquad s^c = \mathrm{pool}_p\, z^c(p), \qquad
+# L = -\sum_c \big[y_c \log \sigma(s^c) + (1 - y_c) \log(1 - \sigma(s^c))\big].$$
+#
+# $z^c$ is a map over the picture, the *heat map* of the class: nobody taught it, and if it is high on the thing and low elsewhere, the
+# network points at what it names. What is pooled decides what is learned:
+#
+# | pooling | $s^c$ | known as |
+# |---|---|---|
+# | `average` | mean over all places | class activation map (Zhou et al., CVPR 2016) |
+# | `max` | the highest place | multiple-instance learning (Oquab et al., CVPR 2015) |
+# | `log-sum-exp` | $\frac1r \log \frac1K \sum_p e^{r z^c(p)}$, between the two | Pinheiro and Collobert, CVPR 2015 |
+# | `wildcat` | mean of the $k^+$ highest places, plus $\alpha$ times the mean of the $k^-$ lowest | Durand et al. |
+#
+# The lowest places count in `wildcat` because a place that speaks *against* a class is evidence too. WILDCAT also has $M$ maps for each
+# class and takes their mean ("multi-map transfer"). That is one linear map again, so $M$ alters how it trains and not what it can say.
+# $K$ is the number of places, $\sigma$ the logistic function, $y_c$ is 1 if the picture shows the class, $r = 5$.
+#
+# The **pointing game** scores a heat map: does its highest place lie in a box of its class? Boxes are used for that and never to train.
+
+# %% [markdown]
+# ## The model
+#
+# The imported file, not a copy.
+
+# %% tags=["nbval-ignore-output", "picture"]
+figures.source(wildcat)
+
+# %% [markdown]
+# ## The data
+#
+# *Still lifes* are drawn here: one to three of six shapes, in any colour, size and place, among strokes that mean nothing. Real pictures come
+# through `root`: `fruit` (apples, bananas and oranges), `coco128` (256 pictures of COCO, of which classes count that are in at least ten
+# pictures), `voc2007` and `voc2012`. `docs/data.md` says where they are to be had and how they lie.
+
+# %%
+name = "03_weakly_supervised_attention"
+plan = experiments.plan("weakly_supervised_attention", source, profile, protocol, variant, fold, seed)
+run = next(iter(plan))
+test = experiments.prepare(run, plan[run], root).test()
+test = test[1] if isinstance(test, tuple) else test
+print(len(test), "test pictures")
+
+# %% tags=["nbval-ignore-output", "picture"]
+kinds = [", ".join(test.classes[k] for k in kinds) for kinds in test.kinds[:8]]
+shown = [test.pictures.shown[n] for n in test.chosen[:8]]
+size = torch.tensor(shown[0].shape[1:]).flip(0).repeat(2)
+around = [boxes.float() * size for boxes in test.boxes[:8]]
+figures.objects(shown, [text[:30] for text in kinds], true=around)
+
+# %% [markdown]
+# ## Training
+#
+# The quick run on still lifes begins with the weights of a run of the profile `full` (`results/weights/03_wildcat.safetensors`, the checkpoint of
+# the record `still_lifes/full/default/wildcat-fold0-seed0`), for a minute is too short to learn them, and trains two epochs more. Its test
+# pictures were in neither training. On photographs the features are those of ImageNet's network and are not trained; only the transfer is.
+
+# %% tags=["nbval-ignore-output", "trained"] tolerance=0.5
+done = experiments.run(plan, root, out)
+experiments.losses(done)
+
+# %% [markdown]
+# ## Where it points
+#
+# The heat map of one class that each picture shows, and that stands above it; the dashed boxes are around all things.
+
+# %% tags=["nbval-ignore-output", "picture"]
+maps = {}
+for run, one in done.items():
+    if one.model is not None and hasattr(one.model, "transfer"):
+        with torch.no_grad():
+            read = one.model(one.experiment.test().__getitems__(range(6)).maps)
+        maps[run.variant] = torch.stack([read.heatmaps[n, int(test.kinds[n][0])] for n in range(6)])
+if maps:
+    names = [test.classes[int(kinds[0])] for kinds in test.kinds[:6]]
+    display(figures.heatmaps(shown[:6], maps, around[:6], names))
+
+# %% [markdown]
+# ## Numbers
+#
+# In percent. `map`: mean over classes of the average precision of their scores. `pointing`: of the classes in a picture, those whose heat
+# map has its highest place in a box of theirs, mean over pictures. `on_things`: the highest place of the heat map of the class that is said lies in any box; `on_others`: in a box
+# of the next picture, a control. `centre` looks at the middle of the picture, whatever it shows.
+
+# %% tags=["nbval-ignore-output", "trained"] tolerance=15.0
+numbers = experiments.metrics(done, "protocol", "variant").round(1)
+numbers.filter(["map", "pointing", "on_things", "on_others"])
+
+# %% [markdown]
+# The floor of this quick run: `wildcat` points at the thing at least twice as often as the middle of the picture does.
+
+# %%
+by = numbers.droplevel("protocol").get("pointing", pd.Series(dtype=float))
+both = {"wildcat", "centre"} <= set(by.index)
+print("at least twice the middle:", bool(by["wildcat"] >= 2 * by["centre"]) if both else "not run")
+
+# %% [markdown]
+# ## What the pooling decides
+#
+# Profile `full`: mean ± sd over n seeds.
+
+# %%
+measured = tables.measured()
+columns = ["map", "pointing", "on_things", "on_others"]
+poolings = ["wildcat", "average", "max", "log-sum-exp", "centre"]
+pd.concat({
+    of: tables.contrast(measured, name, poolings, columns, side, source=of)
+    for of, side in (("still_lifes", "default"), ("coco128", "five_folds"), ("fruit", "default"))
+})
+
+# %% [markdown]
+# WILDCAT's own choices, on still lifes: `M-1` and `M-8` have one and eight maps a class in place of four; `alpha-0` leaves the lowest places out, `alpha-1` counts them as much as the highest;
+# `k-…` are $k^+ = k^-$ in place of 0.2.
+
+# %%
+choices = ["wildcat", "M-1", "M-8", "alpha-0", "alpha-1", "k-1", "k-0.05", "k-0.5"]
+tables.contrast(measured, name, choices, columns, "default", source="still_lifes")
+
+# %% [markdown]
+# ## A network at rest: does it attend to things, and to what people look at?
+#
+# EfficientNet-Lite0 was trained to recognise (ImageNet), and nobody told it where. Its last map has features $f(p)$ and evidence $z^c(p)$ for 1,000 classes. Three maps are read from it, none of which is trained here:
+# `cam`, $z$ of the class that the picture is said to show; `every-class`, $\log \sum_c e^{z^c(p)}$, evidence for anything; `energy`, the mean of $f^2$.
+
+# %% tags=["nbval-ignore-output", "picture"]
+figures.source(class_activation)
+
+# %% [markdown]
+# On boxes: the highest place of the map lies on a labelled thing (`on_things`), on a thing of the next picture (`on_others`). `untrained-…` is the same network with random weights.
+
+# %%
+resting = [f"{state}{kind}" for state in ("", "untrained-") for kind in ("cam", "every-class", "energy")]
+pd.concat({
+    of: tables.contrast(measured, name, [*resting, "centre"], columns[2:], side, source=of)
+    for of, side in (("still_lifes", "default"), ("fruit", "default"), ("coco128", "five_folds"))
+})
+
+# %% [markdown]
+# On gaze, OSIE's test folds. The shuffled AUC decides here: an untrained network's map is high along the border of its padding, which the plain AUC takes for knowledge. `centre` is a Gaussian in the middle.
+
+# %%
+gaze_scores = ["auc", "sauc", "nss"]
+tables.contrast(measured, name, [*resting, "centre"], gaze_scores, "five_folds", source="osie", digits=3)
+
+# %% [markdown]
+# ## Both at once
+#
+# "Can we jointly predict gaze and the scrutinised object? Loss: recognition performance." One trunk of 1 x 1 convolutions on the maps at rest gives values of places. Their softmax $a$ is an attention: what a picture shows is
+# read where it lies, $s^c = \sum_p a(p)\, z^c(p)$, and it is scored against gaze. Batches hold pictures of OSIE, of which the gaze is known, and of coco128, of which the labels are.
+# `gaze` and `labels` learn from one loss alone, `both` from their sum, all for equally many steps on the same batches.
+
+# %% tags=["nbval-ignore-output", "picture"]
+figures.source(joint_attention)
+
+# %% [markdown]
+# `auc` to `gain` are of the density with the centre bias, on OSIE's test pictures; `attention_…` are of $a$ alone, which in `labels` has never seen gaze. `map` and `on_things` are on coco128's test pictures.
+
+# %%
+jointly = ["auc", "sauc", "nss", "gain", "attention_auc", "attention_sauc", "attention_nss", "map", "on_things"]
+tables.contrast(measured, name, ["gaze", "labels", "both"], jointly, "five_folds", source="osie+coco128", digits=3)
+
+# %% [markdown]
+# ## Claims
+#
+# Each is tested over whole sets of seeds, and prints its rule. The first interval (95 %) is over seeds: the noise of training; of what nothing is drawn it is a point. The second is over the units of the test set, here
+# pictures. A claim holds if both lie above its threshold. *Would matter* is the least effect worth speaking of, in the units of the score. Notebook 12 says what a *control* or *by construction* is, and how many claims are tested together.
+
+# %%
+tables.printed_claims(tables.claims(notebook=name))
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. After the quick run set, in a new cell, `done[run].model.pooling = "average"` for the run `wildcat`, and print `done[run].experiment.evaluate(done[run].model, seed).metrics`. Which of `map` and `pointing` changes, and why does the other not?
+# 2. What does the table of WILDCAT's choices say of the lowest places (`alpha-0`), and of one place in place of a fifth of them (`k-1`)? Say for each what it costs or gains in naming and in pointing.
+# 3. `on_others` is far above 0 on photographs. Why, and what would be wrong if one reported `on_things` alone?
+#
+# <details><summary>Answers</summary>
+#
+# ANSWERS
+#
+# </details>
+#
+# ## Further reading
+#
+# - T. Durand, T. Mordan, N. Thome, M. Cord, *WILDCAT: weakly supervised learning of deep ConvNets for image classification, pointwise localization and segmentation*, CVPR 2017.
+# - B. Zhou, A. Khosla, A. Lapedriza, A. Oliva, A. Torralba, *Learning deep features for discriminative localization*, CVPR 2016: class activation maps.
+# - M. Oquab, L. Bottou, I. Laptev, J. Sivic, *Is object localization for free? Weakly-supervised learning with convolutional neural networks*, CVPR 2015.
+# - P. O. Pinheiro, R. Collobert, *From image-level to pixel-level labeling with convolutional networks*, CVPR 2015.
