@@ -3,18 +3,23 @@
 from dataclasses import replace
 
 import asking
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as some
+from sklearn.metrics import label_ranking_average_precision_score
 
 from companion import experiments
 from companion.datasets import questions
 from companion.datasets.questions import ByPicture, Questions
 from companion.experiments import soft_attention
+from companion.metrics import answers
 from companion.models import backbones, picture_features, stacked_attention
 from companion.models.stacked_attention import Answered
 from companion.ops.principal import principal
 from companion.records import Run
-from companion.training import Share
+from companion.training import Share, save_checkpoint
 
 RUN = Run("04_soft_attention", "rooms", "quick", "default", "x")
 PARAMS = {
@@ -104,6 +109,32 @@ def test_principal_components_are_those_of_the_training_pictures(monkeypatch):
     assert its.test().pictures.maps["block 2"].shape[1] == 3
 
 
+def test_maps_of_a_network_that_labels_have_taught_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(soft_attention, "checkout", lambda: tmp_path)
+    taught = measured(data={"count": 40, "tested": 20}, model={"kind": "labels"})
+    assert {*taught.record["metrics"]} >= {"label_ranking", "n_test"}
+    save_checkpoint(tmp_path / "trunk.safetensors", taught.model)
+    params = {"weights": {"trunk": "trunk.safetensors"}, "model": PARAMS["model"]}
+    its = experiments.prepare(RUN, PARAMS | params)
+    assert {*its.data()} == {"rooms", "trunk.safetensors"} and its.build().regions.trunk is None
+    test = its.test()
+    with torch.no_grad():
+        want = taught.model.trunk.eval()(test.pictures.shown)["own"]
+    torch.testing.assert_close(test.pictures.maps["own"].float(), want, atol=0.01, rtol=0.01)
+    assert "on_thing" in measured(**params).record["metrics"]
+
+
+@given(some.integers(1, 5), some.integers(1, 7), some.integers(0, 99))
+def test_labels_are_ranked_as_scikit_learn_does(pictures, labels, seed):
+    rng = np.random.default_rng(seed)
+    scores, present = rng.integers(0, 5, (pictures, labels)), rng.random((pictures, labels)) < 0.5
+    present[:, 0] = True
+    found = answers.label_ranking(torch.tensor(scores).float(), torch.tensor(present).float())
+    for value, *row in zip(found, present, scores, strict=True):
+        assert value.item() == pytest.approx(label_ranking_average_precision_score(*([one] for one in row)))
+    assert answers.label_ranking(torch.zeros(1, 3), torch.zeros(1, 3)).isnan()
+
+
 def test_scores_by_hand():
     data = Questions("rooms", "test", count=4, tested=4)
     rows = [data.kind.index("one hop"), data.kind.index("two hops"), data.kind.index("count")]
@@ -119,6 +150,7 @@ def test_scores_by_hand():
     assert found["on_thing"][0] == 100 and found["on_thing"][2].isnan()
     assert found["on_thing_right"][1].isnan() and found["on_thing_wrong"][0].isnan()
     assert found["accuracy_two_hops"][1] == 0 and found["accuracy_two_hops"][0].isnan()
+    assert found["accuracy_spatial"][:2].tolist() == [100, 0] and found["accuracy_spatial"][2].isnan()
     area = (x1 - x0) * (y1 - y0) / (96 * 160)
     assert found["uniform"][0].item() == pytest.approx(100 * area, rel=1e-4)
 

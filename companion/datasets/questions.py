@@ -49,7 +49,7 @@ class Vocabulary(NamedTuple):
     """Of the questions of training."""
 
     words: tuple[str, ...]
-    answers: tuple[str, ...]  # the most frequent first
+    answers: tuple[str, ...]
 
     def read(self, questions: Iterable[str]) -> tuple[Int[Tensor, "Q L"], int]:
         """Questions as numbers, and how many of their words are unknown."""
@@ -130,9 +130,10 @@ def drawn(split: str, count: int, seed: int) -> tuple[Asked, Tensor, np.ndarray]
 def vocabulary(asked: Asked, kept: np.ndarray, answers: int | None) -> Vocabulary:
     """Of the questions about some pictures."""
     rows = np.flatnonzero(np.isin(asked.picture, kept)).tolist()
-    words = {word: None for n in rows for word in spoken(asked.question[n])}
+    words = {word for n in rows for word in spoken(asked.question[n])}
     counted = Counter(most_said(asked.answers[n]) for n in rows)
-    return Vocabulary((PADDING, UNKNOWN, *words), tuple(one for one, _ in counted.most_common(answers)))
+    known = sorted(one for one, _ in counted.most_common(answers))
+    return Vocabulary((PADDING, UNKNOWN, *sorted(words)), tuple(known))
 
 
 def most_said(answers: Sequence[str]) -> str:

@@ -1,10 +1,10 @@
 """Rooms, drawn here, and questions about them in the form of the slide's: what is on the desk before ...?
 
-In every other room three boys stand side by side. Behind each hangs a shelf, he holds a thing, before him
-stands a desk, and before that lies a rug; on each shelf, desk and rug is a thing too. Each of six kinds of
-things is there twice, and each of six colours is the colour of two things: a list of what a room holds tells
-nothing about where it is. The three shelves have three colours, and so have shirts, desks and rugs; a
-question names one of these twelve (its anchor) by its colour, or a side:
+Three kinds of rooms follow one another. In the first, three boys stand side by side. Behind each hangs a
+shelf, he holds a thing, before him stands a desk, and before that lies a rug; on each shelf, desk and rug is
+a thing too. Each of six kinds of things is there twice, and each of six colours is the colour of two things:
+a list of what a room holds tells nothing about where it is. The three shelves have three colours, and so have
+shirts, desks and rugs; a question names one of these twelve (its anchor) by its colour, or a side:
 
     one hop         what is on the red desk ?                           the thing lies on its anchor
     two hops        what is on the desk in front of the boy in red ?    the anchor tells which desk is meant
@@ -12,14 +12,22 @@ question names one of these twelve (its anchor) by its colour, or a side:
     on one side     what is on the desk on the left ?
     where           where is the red desk ?
 
-The other rooms, with one to three boys, hold a single thing, so that a list is enough for their questions:
+In the second kind one boy stands with the same around him, so that no colour is needed, and in the third one
+to three boys with a single thing, so that a list is enough. From these questions a model can learn the words
+before it needs them all at once:
 
+    one boy         what is on the desk ?
+    its colour      what colour is the thing on the desk ?
+    furniture       what colour is the desk ?
     one thing       what is in the room ?
     its colour      what colour is the thing in the room ?
     yes or no       is there a cup in the room ?
     count           how many boys are in the room ?
 
-Letters: N rooms, Q questions, H W the size of a picture.
+`labelled` gives rooms of a fourth kind without questions: things lie in a quarter of the places, and is told
+what a room holds (a cup, something yellow, a red desk, something on a red desk), and not where.
+
+Letters: N rooms, Q questions, C labels, H W the size of a picture.
 """
 
 from typing import NamedTuple
@@ -51,7 +59,10 @@ ON = ("on the shelf", "held by the boy", "on the desk", "on the rug")
 SIDES = ("on the left", "in the middle", "on the right")
 ROWS, COLUMNS = len(ANCHORS), len(SIDES)
 FULL = {"one hop": 3, "two hops": 6, "colour": 2, "on one side": 3, "where": 2}  # and how many of each a room
-EMPTY = "one thing", "its colour", "yes or no", "count"
+EASY = "one boy", "furniture", "one thing", "its colour", "yes or no", "count"  # of the other rooms
+KINDS = "three boys", "one boy", "one thing"  # of rooms, in turn
+SOME = "some things"  # the kind that is labelled
+SHARE = 0.25  # of the places there that hold a thing
 RADIUS = 6.5  # of a thing, in pixels
 
 
@@ -72,8 +83,17 @@ class Rooms(NamedTuple):
     picture: Int64[np.ndarray, " Q"]
     question: list[str]
     answer: list[str]
-    kind: list[str]  # one of `FULL`, or of `EMPTY`
+    kind: list[str]  # one of `FULL`, or of `EASY`
     evidence: Float32[np.ndarray, "Q 2 4"]  # x0 y0 x1 y1 in pixels of the anchor and of the thing, or NaN
+
+
+class Labelled(NamedTuple):
+    """Pictures, and what they show."""
+
+    pictures: UInt8[torch.Tensor, "N 3 H W"]
+    present: Float32[
+        torch.Tensor, "N C"
+    ]  # 1 or 0: `THINGS`, their colours; anchors in each colour; those that bear a thing
 
 
 def rooms(split: str, count: int, seed: int = 0) -> Rooms:
@@ -86,18 +106,17 @@ def rooms(split: str, count: int, seed: int = 0) -> Rooms:
     Raises:
         ValueError: another split, or no room.
     """
-    if split not in SPLITS or count < 1:
-        raise ValueError(f"{count} rooms of {split!r}; choose at least 1 of {', '.join(SPLITS)}")
-    rng = np.random.default_rng([seed, SPLITS.index(split), 20])
+    rng = generator(split, count, seed, 20)
     pictures, shown, rows = [], [], []
     for n in range(count):
-        picture, room = drawn(rng, n % 2 == 0)
+        kind = KINDS[n % len(KINDS)]
+        picture, room = drawn(rng, kind)
         pictures.append(picture)
         shown.append(room)
-        rows += [(n, *one) for one in (asked if n % 2 == 0 else told)(rng, room)]
+        rows += [(n, *one) for one in ASK[kind](rng, room)]
     picture, kind, question, answer, evidence = zip(*rows, strict=True)
     return Rooms(
-        torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous(),
+        stacked(pictures),
         shown,
         np.array(picture),
         list(question),
@@ -107,8 +126,38 @@ def rooms(split: str, count: int, seed: int = 0) -> Rooms:
     )
 
 
-def drawn(rng: np.random.Generator, full: bool) -> tuple[np.ndarray, Room]:
-    """One picture H W 3, and what it shows."""
+def labelled(split: str, count: int, seed: int = 0) -> Labelled:
+    """Draw rooms of which is told what they hold; see `rooms`."""
+    rng, pictures = generator(split, count, seed, 21), []
+    things, anchors = torch.zeros(count, 2, len(THINGS)), torch.zeros(count, 2, ROWS, len(COLOURS))
+    for n in range(count):
+        picture, room = drawn(rng, SOME)
+        pictures.append(picture)
+        stands, lies = ~np.isnan(room.boxes[..., 0])
+        things[n, 0, room.things[lies]] = things[n, 1, room.colours[lies]] = 1
+        for which, there in enumerate((stands, lies)):
+            anchors[n, which, np.nonzero(there)[0], room.anchors[there]] = 1
+    return Labelled(stacked(pictures), torch.cat([things.flatten(1), anchors.flatten(1)], 1))
+
+
+def generator(split: str, count: int, seed: int, of: int) -> np.random.Generator:
+    """Random numbers of a split's own.
+
+    Raises:
+        ValueError: another split, or no room.
+    """
+    if split not in SPLITS or count < 1:
+        raise ValueError(f"{count} rooms of {split!r}; choose at least 1 of {', '.join(SPLITS)}")
+    return np.random.default_rng([seed, SPLITS.index(split), of])
+
+
+def stacked(pictures: list[np.ndarray]) -> UInt8[torch.Tensor, "N 3 H W"]:
+    """Pictures H W 3 side by side."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+
+
+def drawn(rng: np.random.Generator, kind: str) -> tuple[np.ndarray, Room]:
+    """One picture H W 3 of a kind of room, and what it shows."""
     twice = np.repeat(np.arange(len(THINGS)), 2)
     shape = ROWS, COLUMNS
     things, colours = rng.permutation(twice).reshape(shape), rng.permutation(twice).reshape(shape)
@@ -118,8 +167,12 @@ def drawn(rng: np.random.Generator, full: bool) -> tuple[np.ndarray, Room]:
     pen = Pen(ImageDraw.Draw(image))
     pen.box((0, rng.uniform(46, 52), width, height), paint(rng, (165, 130, 100), 25))
     boxes = np.full((2, *shape, 4), np.nan, np.float32)
-    shown = np.arange(COLUMNS) if full else np.sort(rng.permutation(COLUMNS)[: rng.integers(1, COLUMNS + 1)])
-    lone = rng.integers(ROWS), rng.choice(shown)
+    boys = {"three boys": COLUMNS, "one boy": 1}.get(kind) or rng.integers(1, COLUMNS + 1)
+    shown = np.sort(rng.permutation(COLUMNS)[:boys])
+    lain = rng.random(shape) < (SHARE if kind == SOME else 1)  # in which places a thing lies
+    if kind == "one thing":
+        lain[:] = False
+        lain[rng.integers(ROWS), rng.choice(shown)] = True
     for column in shown:
         x = float(width * (column + 0.5) / COLUMNS + rng.uniform(-6, 6))
         y, side = float(rng.uniform(-3, 3)), int(rng.choice([-1, 1]))
@@ -128,7 +181,7 @@ def drawn(rng: np.random.Generator, full: bool) -> tuple[np.ndarray, Room]:
         places[2:, 0] += rng.uniform(-5, 5, 2)
         boxes[0, :, column] = furniture(pen, x, y, side, places, tints, paint(rng, (190, 140, 110), 20))
         for row in range(ROWS):
-            if not full and lone != (row, column):
+            if not lain[row, column]:
                 continue
             name = [*COLOURS][colours[row, column]]
             thing(pen, THINGS[things[row, column]], places[row], paint(rng, COLOURS[name], 12))
@@ -223,7 +276,7 @@ def thing(pen: Pen, kind: str, place: np.ndarray, colour: tuple[int, int, int]) 
 
 
 def asked(rng: np.random.Generator, room: Room) -> list[tuple[str, str, str, np.ndarray]]:
-    """Questions about a full room: type, question, answer, and boxes of anchor and thing."""
+    """Questions about a room with three boys: type, question, answer, and boxes of anchor and thing."""
     rows, found = range(ROWS), []
     for kind, number in FULL.items():
         pairs = [
@@ -251,6 +304,23 @@ def about(room: Room, kind: str, anchor: int, target: int, column: int) -> tuple
     return kind, f"what is {where} ?", THINGS[room.things[target, column]], evidence
 
 
+def alone(rng: np.random.Generator, room: Room) -> list[tuple[str, str, str, np.ndarray]]:
+    """Questions about a room with one boy."""
+    (column,), names, found = np.flatnonzero(~np.isnan(room.boxes[0, 0, :, 0])), [*COLOURS], []
+    asked_for = rng.integers(ROWS)
+    for row, (on, anchor) in enumerate(
+        zip(ON, ("the shelf in the background", "the shirt", "the desk", "the rug"), strict=True)
+    ):
+        evidence = room.boxes[:, row, column]
+        found.append(("one boy", f"what is {on} ?", THINGS[room.things[row, column]], evidence))
+        tint = names[room.anchors[row, column]]
+        found.append(("furniture", f"what colour is {anchor} ?", tint, evidence[[0, 0]]))
+        if row == asked_for:
+            tint = names[room.colours[row, column]]
+            found.append(("its colour", f"what colour is the thing {on} ?", tint, evidence))
+    return found
+
+
 def told(rng: np.random.Generator, room: Room) -> list[tuple[str, str, str, np.ndarray]]:
     """Questions about a room with one thing: a list of what is there answers them."""
     row, column = np.argwhere(~np.isnan(room.boxes[1, ..., 0]))[0]
@@ -269,3 +339,6 @@ def told(rng: np.random.Generator, room: Room) -> list[tuple[str, str, str, np.n
         ("yes or no", f"is there a {THINGS[asked_for]} in the room ?", "yes" if yes else "no", evidence),
         ("count", "how many boys are in the room ?", str(boys), nowhere),
     ]
+
+
+ASK = dict(zip(KINDS, (asked, alone, told), strict=True))

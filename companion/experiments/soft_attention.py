@@ -4,19 +4,23 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from companion import presets
-from companion.datasets import questions
+from companion.datasets import questions, rooms
+from companion.datasets.labelled_pictures import Labelled
+from companion.datasets.labelled_rooms import LabelledRooms
 from companion.datasets.questions import Asking, ByPicture, Questions
 from companion.experiments.fixed import Fixed
 from companion.files import checkout, fingerprint
 from companion.metrics import answers
-from companion.models import backbones, picture_features, stacked_attention
+from companion.models import backbones, picture_features, stacked_attention, wildcat
 from companion.models.stacked_attention import CrossAttention, Pooled, StackedAttention, Trunk
+from companion.models.wildcat import Wildcat
 from companion.ops.principal import principal
 from companion.presets import check_options
 from companion.records import Run
@@ -24,23 +28,71 @@ from companion.training import Experiment, accelerator, fit, load_checkpoint
 
 FIT = fit  # what takes the options of the presets' `fit`
 KINDS = {"stacked": StackedAttention, "pooled": Pooled, "cross": CrossAttention}
-FREQUENT = "most-frequent"
+FREQUENT, LABELS = "most-frequent", "labels"
+ROOMS = "rooms"
 
 
 def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experiment:
     """Variants are of a kind: stacked (with any number of hops, 0 reads the question alone), pooled, cross,
-    or most-frequent, which reads nothing. With `layers` they read maps of ImageNet's network at rest, with
-    `principal` as many principal components of them over the pictures of training; else a network of their
-    own reads the pictures.
+    most-frequent, which reads nothing, or labels, by which a network for rooms learns to see.
+
+    With `layers` they read maps of ImageNet's network at rest, with `principal` as many principal components
+    of them over the pictures of training; with weights of a `trunk` maps of that network for rooms, at rest;
+    else such a network, from scratch and trained with the rest.
     """
-    options = dict(params["model"])
-    kind, layers = options.pop("kind", None), options.pop("layers", None)
-    K = options.pop("principal", None)
-    if kind not in (*KINDS, FREQUENT):
+    kind = params["model"].get("kind")
+    if kind not in (*KINDS, FREQUENT, LABELS):
         raise ValueError(
             f"unknown kind {kind!r} of {run.variant} in {run.chapter}; choose one of {', '.join(KINDS)},"
-            f" or {FREQUENT}"
+            f" {FREQUENT} or {LABELS}"
         )
+    return from_labels(run, params) if kind == LABELS else from_answers(run, params, root)
+
+
+def fingerprints(run: Run, params: dict, root: str | Path | None) -> dict[str, str]:
+    """Of the data, and of the files of weights."""
+    files = {
+        name: fingerprint((checkout() / name).read_bytes()) for name in params.get("weights", {}).values()
+    }
+    if run.source == ROOMS:  # drawn by code, which records compare
+        return {ROOMS: fingerprint(f"{params['data']} {run.seed}".encode())} | files
+    return {run.source: questions.data_fingerprint(run.source, root)} | files
+
+
+def labeller() -> Wildcat:
+    """A network for rooms, and what reads it."""
+    C = len(rooms.labelled("train", 1).present[0])
+    return Wildcat(Trunk.channels["own"], C, layer="own", M=1, pooling="log-sum-exp", trunk=Trunk())
+
+
+def from_labels(run: Run, params: dict) -> Experiment:
+    """Learn to see rooms from labels of what they hold."""
+
+    @cache
+    def side(split: str) -> LabelledRooms:
+        return LabelledRooms(split, run.seed, **params["data"])
+
+    def score(model: Callable, batch: Labelled) -> dict[str, Float[Tensor, " P"]]:
+        return {"label_ranking": 100 * answers.label_ranking(model(batch.maps).logits, batch.present).cpu()}
+
+    return Experiment(
+        data=partial(fingerprints, run, params, None),
+        read=lambda: (side("train"), side("test")),
+        train=partial(side, "train"),
+        test=partial(side, "test"),
+        build=labeller,
+        params=params,
+        loss=wildcat.objective,
+        score=score,
+        units=presets.claimed(run.chapter),
+    )
+
+
+def from_answers(run: Run, params: dict, root: str | Path | None) -> Experiment:
+    """Learn to answer questions."""
+    options = dict(params["model"])
+    kind, layers = options.pop("kind"), options.pop("layers", None)
+    K = options.pop("principal", None)
     if kind in KINDS:
         own = "channels", "V", "A", "trunk"
         check_options(
@@ -53,7 +105,15 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
     channels = picture_features.channels(layers) if layers else Trunk.channels
     if layers and K is not None:
         channels = dict.fromkeys(channels, K)
-    begun = params.get("weights", {}).values()
+    begun = dict(params.get("weights", {}))
+    taught = begun.pop("trunk", None)
+
+    def net() -> nn.Module:
+        if layers:
+            return picture_features.Layers(layers=layers)
+        model = labeller()
+        load_checkpoint(checkout() / taught, model)
+        return cast(Trunk, model.trunk).eval()
 
     @cache
     def side(split: str) -> Questions:
@@ -61,9 +121,9 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
 
     def seen(split: str) -> Questions:
         its = side(split)
-        if layers and not its.pictures.maps:
+        if (layers or taught) and not its.pictures.maps:
             with accelerator().main_process_first():  # it fills the cache
-                its.pictures.see(picture_features.Layers(layers=layers), accelerator().device)
+                its.pictures.see(net(), accelerator().device)
         return its
 
     @cache
@@ -79,20 +139,14 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
             its.pictures.maps = {name: project[name](maps[name].float()).half() for name in maps}
         return its
 
-    def data() -> dict[str, str]:
-        files = {name: fingerprint((checkout() / name).read_bytes()) for name in begun}
-        if run.source == "rooms":  # drawn by code, which records compare
-            return {run.source: fingerprint(f"{params['data']} {run.seed}".encode())} | files
-        return {run.source: questions.data_fingerprint(run.source, root)} | files
-
     def build() -> nn.Module:
         train = side("train")
         known = train.vocabulary
         if kind == FREQUENT:
             return stacked_attention.MostFrequent(train.answer, len(known.answers))
         size = len(known.words), len(known.answers)
-        model = KINDS[kind](channels, *size, trunk=None if layers else Trunk(), **options)
-        for name in begun:
+        model = KINDS[kind](channels, *size, trunk=None if layers or taught else Trunk(), **options)
+        for name in begun.values():
             load_checkpoint(checkout() / name, model)
         return model
 
@@ -108,7 +162,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         return stacked_attention.objective(model, batch, each=each(), **params.get("loss", {}))
 
     return (Fixed if kind == FREQUENT else Experiment)(
-        data=data,
+        data=partial(fingerprints, run, params, root),
         read=lambda: (side("train"), side("test")),
         train=lambda: ByPicture(ready("train")),
         test=partial(ready, "test"),
@@ -136,7 +190,8 @@ def scored(
     Where the evidence is known, the share of the attention of hop k that falls on the anchor and on the thing
     (`hop_k_anchor`, `hop_k_thing`); of the last hop `on_thing`, its control `others_on_thing` (the attention
     of the question half a batch away, which is about another picture), what uniform weights would have
-    (`uniform`), and `on_thing` of questions that are answered right and wrong. All also by type of question.
+    (`uniform`), and `on_thing` of questions that are answered right and wrong. All also by type of question,
+    and `spatial`, of all questions about rooms that a list of what is there does not answer.
     """
     said = model(batch.maps, batch.picture, batch.words)
     index = batch.index.tolist()
@@ -159,9 +214,11 @@ def scored(
         found["on_thing_right"] = torch.where(worth > 0, last, nothing)
         found["on_thing_wrong"] = torch.where(worth > 0, nothing, last)
     rows = {name: values.cpu() for name, values in found.items()}
-    for kind in sorted({*test.kind}):
-        its = torch.tensor([one == kind for one in kinds])
-        name = kind.replace(" ", "_").replace("/", "_")
+    groups = {kind.replace(" ", "_").replace("/", "_"): {kind} for kind in sorted({*test.kind})}
+    if spatial := {*rooms.FULL} & {*test.kind}:
+        groups["spatial"] = spatial
+    for name, group in groups.items():
+        its = torch.tensor([one in group for one in kinds])
         for metric in found:
             rows[f"{metric}_{name}"] = torch.where(its, rows[metric], torch.nan)
     return rows

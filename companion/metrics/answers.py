@@ -1,6 +1,6 @@
-"""How right an answer is, and whether attention lies on the evidence.
+"""How right an answer is, whether attention lies on the evidence, and how well labels are told.
 
-Letters: B questions, h w regions of a picture.
+Letters: B questions, h w regions of a picture; P pictures, C labels.
 """
 
 from collections.abc import Sequence
@@ -45,3 +45,14 @@ def on_evidence(weights: Float[Tensor, "B h w"], boxes: Float[Tensor, "B 4"]) ->
     Uniform attention gives the box's share of the picture.
     """
     return (weights * shares(boxes, (weights.shape[1], weights.shape[2]))).sum((1, 2))
+
+
+def label_ranking(scores: Float[Tensor, "P C"], present: Float[Tensor, "P C"]) -> Float[Tensor, " P"]:
+    """Of each picture the label-ranking average precision, from 0 to 1; NaN if it shows nothing.
+
+    For each label that is there: of the labels that score as high or higher, the share that is there; the
+    mean over these labels.
+    """
+    above = (scores[:, None] >= scores[..., None]).to(scores.dtype)  # of label 1, does label 2 score as high?
+    share = (above * present[:, None]).sum(2) / above.sum(2)
+    return (share * present).sum(1) / present.sum(1)
