@@ -16,7 +16,7 @@ from companion.datasets.questions import ByPicture, Questions
 from companion.experiments import soft_attention
 from companion.metrics import answers
 from companion.models import backbones, picture_features, stacked_attention
-from companion.models.stacked_attention import Answered
+from companion.models.stacked_attention import Answered, Trunk
 from companion.ops.principal import principal
 from companion.records import Run
 from companion.training import Share, save_checkpoint
@@ -71,7 +71,7 @@ def test_without_the_extra_a_network_of_its_own_reads_the_pictures(monkeypatch):
     monkeypatch.setattr(backbones, "installed", lambda: False)
     its = experiments.prepare(RUN, PARAMS | {"model": {"kind": "stacked", "hops": 1, "layers": ["block 2"]}})
     assert its.params["model"] == {"kind": "stacked", "hops": 1}
-    assert isinstance(its.build().regions.trunk, stacked_attention.Trunk)
+    assert isinstance(its.build().regions.trunk, Trunk)
 
 
 def test_maps_of_imagenet_are_read(monkeypatch):
@@ -160,14 +160,15 @@ def test_two_processes_have_the_gradient_of_the_whole_batch():
     torch.manual_seed(0)
     vocabulary = data.questions.vocabulary
     model = stacked_attention.StackedAttention(
-        {"own": 96}, len(vocabulary.words), len(vocabulary.answers), d=8, trunk=stacked_attention.Trunk()
+        Trunk.channels, len(vocabulary.words), len(vocabulary.answers), d=8, trunk=Trunk()
     ).double()
 
     def gradient(rows, weight=1.0):
         model.zero_grad()
         batch = data.__getitems__(rows)
-        maps = {"own": model.regions.trunk.layers(batch.maps["pictures"].double())}
         trunk, model.regions.trunk = model.regions.trunk, None
+        own = trunk.layers(batch.maps["pictures"].double())
+        maps = {"own": own, "around": torch.nn.functional.avg_pool2d(own, 3, 1, 1)}
         loss = weight * stacked_attention.objective(model, batch._replace(maps=maps), each=10.0)
         model.regions.trunk = trunk
         loss.backward()

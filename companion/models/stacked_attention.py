@@ -39,19 +39,20 @@ class Answered(NamedTuple):
 
 
 class Trunk(nn.Module):
-    """A network that begins from nothing: maps at an eighth of the size.
+    """A network that begins from nothing: maps at an eighth of the size, and the mean around each place.
 
     Each place sees 23 pixels of the picture: a thing of a room and what it lies on, not what is behind that.
     """
 
-    channels = {"own": 96}
+    channels = {"own": 96, "around": 96}
 
     def __init__(self) -> None:
         super().__init__()
         self.layers = convolutions(3, ((24, 3, 2), (48, 3, 2), (64, 3, 1), (96, 3, 2), (96, 1, 1)))
 
     def forward(self, pictures: UInt8[Tensor, "P 3 H W"]) -> dict[str, Float[Tensor, "P D h w"]]:
-        return {"own": self.layers(pictures.float() / 127.5 - 1)}
+        own = self.layers(pictures.float() / 127.5 - 1)
+        return {"own": own, "around": F.avg_pool2d(own, 3, 1, 1, count_include_pad=False)}
 
 
 class Regions(nn.Module):
