@@ -21,6 +21,7 @@ Letters: N cells (seed, fold), K terms, U units of a test set.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -39,6 +40,15 @@ FEW = 40  # units of a test set: with fewer the bootstrap's intervals are too sh
 ALPHA = 0.01  # at which chance is not rejected
 MARGIN = 5.0  # points above chance that the upper bound must stay below
 ENOUGH = 400  # performances that a test of chance needs
+
+
+def scale(metric: str) -> tuple[float, float, str]:
+    """The least and the most that a metric can be, and its unit: percent, but for those named here."""
+    if metric in ("gain", "history", "information", "information_shuffled"):
+        return -math.inf, math.inf, " bits"
+    if metric in ("auc", "sauc", "attention_sauc", "alike", "people_alike"):
+        return 0.0, 1.0, ""
+    return 0.0, 100.0, " %"
 
 
 @dataclass(frozen=True)
@@ -70,14 +80,14 @@ class Statement:
                 f"at chance ({self.chance:.1f} %): exact binomial test at {ALPHA:g} does not reject it, and"
                 f" upper one-sided 95 % bound below chance + {MARGIN:g}, on at least {ENOUGH} performances"
             )
-        unit = " %" if len(self.terms) == 1 else ""
+        unit = scale(self.terms[0][2])[2] if len(self.terms) == 1 else ""
         return f"both 95 % intervals above {self.threshold:g}{unit}"
 
     @property
     def bounds(self) -> tuple[int | float, int | float]:
-        """What a weighted sum of percentages can be at least and at most."""
-        weights = [weight for weight, _, _ in self.terms]
-        return 100 * sum(min(w, 0) for w in weights), 100 * sum(max(w, 0) for w in weights)
+        """What the weighted sum can be at least and at most."""
+        ends = [sorted(weight * end for end in scale(metric)[:2]) for weight, _, metric in self.terms]
+        return sum(low for low, _ in ends), sum(high for _, high in ends)
 
 
 def statements() -> list[Statement]:

@@ -198,6 +198,22 @@ def test_an_effect_that_is_there_may_be_smaller_than_what_matters():
     )
 
 
+def test_bits_may_be_negative_and_have_no_end():
+    """A model that costs bits has a negative score: what is claimed of its loss lies above 0."""
+    costs = claims.Statement(**vars(BETTER) | {"terms": ((-1, "a", "history"),), "threshold": 0.5})
+    its = []
+    for seed, bits in enumerate([-1.1, -1.2, -1.15, -1.1, -1.2]):
+        one = record("a", seed, bits, units=[bits - 0.01, bits + 0.01] * 30)
+        one["metrics"]["history"] = one["metrics"].pop("accuracy")
+        one["units"]["history"] = one["units"].pop("accuracy")
+        its.append(one)
+    row = claims.test(costs, its)
+    assert 1 < row["low"] < row["effect"] < row["high"] < 1.3 and 1 < row["unit_low"] < row["unit_high"] < 1.3
+    assert row["rule"] == "both 95 % intervals above 0.5 bits"
+    area = claims.Statement(**vars(BETTER) | {"terms": ((1, "a", "sauc"),), "threshold": 0.5})
+    assert area.rule == "both 95 % intervals above 0.5" and area.bounds == (0, 1)
+
+
 def test_intervals_of_percentages_end_at_100():
     most = claims.Statement(**vars(CHANCE) | {"chance": None, "threshold": 95.0})
     units = [100.0] * 20

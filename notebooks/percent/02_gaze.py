@@ -216,7 +216,7 @@ tables.contrast(measured, name, looked, crowd, "five_folds", source="crowd_gaze"
 # %% [markdown]
 # ## The readout on photographs of this book
 #
-# A readout of one layer, block 10 of EfficientNet-Lite0, learned on OSIE (`results/weights/02_readout_block_10.safetensors`, 4,000 numbers: the checkpoint of the record `osie/full/five_folds/readout-block-10-fold0-seed0`), on photographs that ship with scikit-image and scikit-learn. Nobody
+# A readout of one layer, block 10 of EfficientNet-Lite0, learned on OSIE (`results/weights/02_readout_block_10.safetensors`, 4,163 learned numbers and the centre bias: the checkpoint of the record `osie/full/five_folds/readout-block-10-fold0-seed0`), on photographs that ship with scikit-image and scikit-learn. Nobody
 # recorded where people look at these.
 
 # %% tags=["nbval-ignore-output", "picture"]
