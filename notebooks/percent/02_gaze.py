@@ -17,7 +17,7 @@
 # **Question.** People look at a picture one place after the other. How much of where they look follows from the picture, and who can tell it?
 
 # %% tags=["parameters"]
-source = "still_lifes"  # "still_lifes" (drawn here), "osie", "crowd_gaze", or "eye_tracking" (a table of your own)
+source = "still_lifes"  # drawn here; "osie"; "crowd_gaze"; or "eye_tracking", a table of your own
 root = None  # the folder that contains osie/, crowd_gaze/ or eye_tracking/; None: $COMPANION_DATA
 profile = "quick"  # "quick" or "full": see companion/experiments/gaze.yaml
 protocol = None  # None: all of the profile, or "five_folds", "observers"
@@ -31,8 +31,8 @@ import numpy as np
 import pandas as pd
 import torch
 from IPython.display import display
-from sklearn.datasets import load_sample_images
 from skimage import data as photographs
+from sklearn.datasets import load_sample_images
 
 from companion import experiments, figures, tables
 from companion.models import backbones, bottom_up, gaze, picture_features, scanpaths
@@ -178,13 +178,14 @@ for one in learned[-1:]:
 # %%
 measured = tables.measured()
 metrics = ["auc", "sauc", "nss", "cc", "sim", "kl", "gain"]
-models = ["centre-gaussian", "centre-bias", "spectral-residual", "spectral-residual-centre", "itti-koch", "gbvs"]
-models += ["scratch", "untrained", "readout-block-10", "readout-bf16", "readout", "one-observer", "observers"]
+models = ["centre-gaussian", "centre-bias", "spectral-residual", "spectral-residual-centre"]
+models += ["itti-koch", "gbvs", "scratch", "untrained", "readout-block-10", "readout-bf16", "readout"]
+models += ["readout-ensemble", "one-observer", "observers"]
 tables.contrast(measured, name, models, metrics, "five_folds", source="osie", digits=3)
 
 # %% tags=["nbval-ignore-output", "picture"]
-osie = measured[(measured.notebook == name) & (measured.source == "osie") & (measured.protocol == "five_folds")]
-means = osie[osie.old == ""].pivot_table(index="variant", columns="metric", values="mean")
+osie = measured.query("notebook == @name and source == 'osie' and protocol == 'five_folds' and old == ''")
+means = osie.pivot_table(index="variant", columns="metric", values="mean")
 names = {"auc": "AUC-Judd", "sauc": "shuffled AUC", "nss": "NSS", "gain": "bits above the centre bias"}
 if {"centre-bias", "observers"} <= {*means.index}:
     order = [model for model in models if model in means.index]
@@ -198,8 +199,8 @@ if {"centre-bias", "observers"} <= {*means.index}:
 # as rows of places (ScanMatch; Cristino et al., 2010); `people_alike`: those of two people.
 
 # %%
-ordered = ["static", "next-fixation", "inhibition"]
-tables.contrast(measured, name, ordered, ["history", "alike", "people_alike"], "five_folds", source="osie", digits=3)
+ordered, columns = ["static", "next-fixation", "inhibition"], ["history", "alike", "people_alike"]
+tables.contrast(measured, name, ordered, columns, "five_folds", source="osie", digits=3)
 
 # %% [markdown]
 # ## Social signals
@@ -221,7 +222,8 @@ tables.contrast(measured, name, looked, crowd, "five_folds", source="crowd_gaze"
 
 # %% tags=["nbval-ignore-output", "picture"]
 if backbones.installed():
-    files = [photographs.astronaut(), photographs.chelsea(), photographs.coffee(), *load_sample_images().images]
+    files = [photographs.astronaut(), photographs.chelsea(), photographs.coffee()]
+    files += load_sample_images().images
     pictures = [torch.from_numpy(np.array(file)).permute(2, 0, 1) for file in files]
     seen = [torch.nn.functional.interpolate(one[None], (480, 640), mode="bilinear") for one in pictures]
     readout = gaze.Readout({"block 10": 112}, gaze.gaussian((60, 80))).eval()

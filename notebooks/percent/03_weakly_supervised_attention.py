@@ -33,7 +33,7 @@ import torch
 from IPython.display import display
 
 from companion import experiments, figures, tables
-from companion.models import backbones, class_activation, joint_attention, picture_features, wildcat
+from companion.models import class_activation, joint_attention, wildcat
 
 pd.set_option("display.max_colwidth", 200)
 
@@ -147,10 +147,9 @@ print("at least twice the middle:", bool(by["wildcat"] >= 2 * by["centre"]) if b
 measured = tables.measured()
 columns = ["map", "pointing", "on_things", "on_others"]
 poolings = ["wildcat", "average", "max", "log-sum-exp", "centre"]
-pd.concat({
-    of: tables.contrast(measured, name, poolings, columns, side, source=of)
-    for of, side in (("still_lifes", "default"), ("coco128", "five_folds"), ("fruit", "default"))
-})
+sides = {"still_lifes": "default", "coco128": "five_folds", "fruit": "default"}
+shown = [tables.contrast(measured, name, poolings, columns, side, source=of) for of, side in sides.items()]
+pd.concat(shown, keys=sides)
 
 # %% [markdown]
 # WILDCAT's own choices, on still lifes: `M-1` and `M-8` have one and eight maps a class in place of four; `alpha-0` leaves the lowest places out, `alpha-1` counts them as much as the highest;
@@ -174,17 +173,16 @@ figures.source(class_activation)
 
 # %%
 resting = [f"{state}{kind}" for state in ("", "untrained-") for kind in ("cam", "every-class", "energy")]
-pd.concat({
-    of: tables.contrast(measured, name, [*resting, "centre"], columns[2:], side, source=of)
-    for of, side in (("still_lifes", "default"), ("fruit", "default"), ("coco128", "five_folds"))
-})
+resting.append("centre")
+shown = [tables.contrast(measured, name, resting, columns[2:], side, source=of) for of, side in sides.items()]
+pd.concat(shown, keys=sides)
 
 # %% [markdown]
 # On gaze, OSIE's test folds. The shuffled AUC decides here: an untrained network's map is high along the border of its padding, which the plain AUC takes for knowledge. `centre` is a Gaussian in the middle.
 
 # %%
 gaze_scores = ["auc", "sauc", "nss"]
-tables.contrast(measured, name, [*resting, "centre"], gaze_scores, "five_folds", source="osie", digits=3)
+tables.contrast(measured, name, resting, gaze_scores, "five_folds", source="osie", digits=3)
 
 # %% [markdown]
 # ## Both at once
@@ -200,8 +198,10 @@ figures.source(joint_attention)
 # `auc` to `gain` are of the density with the centre bias, on OSIE's test pictures; `attention_…` are of $a$ alone, which in `labels` has never seen gaze. `map` and `on_things` are on coco128's test pictures.
 
 # %%
-jointly = ["auc", "sauc", "nss", "gain", "attention_auc", "attention_sauc", "attention_nss", "map", "on_things"]
-tables.contrast(measured, name, ["gaze", "labels", "both"], jointly, "five_folds", source="osie+coco128", digits=3)
+jointly = ["auc", "sauc", "nss", "gain"]
+jointly += ["attention_auc", "attention_sauc", "attention_nss", "map", "on_things"]
+losses = ["gaze", "labels", "both"]
+tables.contrast(measured, name, losses, jointly, "five_folds", source="osie+coco128", digits=3)
 
 # %% [markdown]
 # ## Claims
