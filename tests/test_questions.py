@@ -158,6 +158,20 @@ def test_pictures_of_fit_and_validation_are_others(tmp_path):
     assert sorted(sides[0].units + sides[1].units) == sorted(sides[2].units)
 
 
+def test_some_of_the_training_photographs_can_be_kept_alone(tmp_path):
+    root = asking.daquar(tmp_path)
+    sides = {
+        (split, few): Questions("daquar", split, root=root, learned_from=few)
+        for split in ("train", "fit", "validation", "test")
+        for few in (None, 2)
+    }
+    assert {split: len({*sides[split, 2].units}) for split in ("train", "fit")} == {"train": 2, "fit": 2}
+    for split in ("validation", "test"):
+        assert sides[split, 2].units == sides[split, None].units
+    for one, other in (("train", "test"), ("fit", "validation")):
+        assert sides[one, 2].vocabulary == sides[other, 2].vocabulary
+
+
 def test_the_most_frequent_answers_can_be_kept_alone(tmp_path):
     side = Questions("vqa", "test", root=asking.vqa(tmp_path), answers=1)
     assert side.vocabulary.answers == ("laptops",) and side.unanswerable == 0

@@ -48,6 +48,7 @@ def measured(run=RUN, root=None, **params):
         ({"kind": "stacked", "hops": 0}, False),
         ({"kind": "pooled", "known": "picture"}, False),
         ({"kind": "cross", "hops": 1, "d": 32}, True),
+        ({"kind": "stacked", "hops": 1, "members": 2}, True),
         ({"kind": "most-frequent"}, False),
     ],
 )
@@ -187,6 +188,11 @@ def test_a_batch_of_pictures_has_all_questions_about_them():
     batch = ByPicture(data).__getitems__([3, 1])
     assert sorted(batch.index.tolist()) == [n for n, p in enumerate(data.picture.tolist()) if p in (1, 3)]
     assert len(batch.maps["pictures"]) == 2 and len(ByPicture(data)) == 5
+
+
+def test_an_ensemble_of_none_is_refused():
+    with pytest.raises(ValueError, match="x in soft_attention has 0 members; give it 1 or more"):
+        experiments.prepare(RUN, PARAMS | {"model": {"kind": "stacked", "members": 0}})
 
 
 def test_principal_components_of_no_layers_are_refused():

@@ -5,14 +5,17 @@ import math
 import pytest
 import torch
 
+from companion.datasets.questions import Asking
 from companion.models.stacked_attention import (
     READERS,
     CrossAttention,
+    Ensemble,
     Hop,
     Pooled,
     Regions,
     StackedAttention,
     Trunk,
+    objective,
 )
 
 CHANNELS, V, A = {"one": 6, "two": 4}, 11, 5
@@ -115,6 +118,21 @@ def test_answers_do_not_depend_on_the_batch(batch):
     for model in (built(hops=2), built(CrossAttention), built(Pooled)):
         alone = [model(maps, picture[n : n + 1], words[n : n + 1]).logits for n in range(4)]
         torch.testing.assert_close(model(*batch).logits, torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
+def test_an_ensemble_says_the_mean_and_each_member_learns_for_itself(batch):
+    members = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        members.append(StackedAttention(CHANNELS, V, A, d=8, embedding=7).eval())
+    said, each = Ensemble(members)(*batch), [member(*batch) for member in members]
+    mean = torch.stack([one.logits.softmax(1) for one in each]).mean(0)
+    torch.testing.assert_close(said.logits.softmax(1), mean)
+    torch.testing.assert_close(said.weights, torch.stack([one.weights for one in each]).mean(0))
+    worth = torch.zeros(4, A)
+    asking = Asking(*batch, torch.tensor([1, 4, -1, 0]), worth, torch.arange(4))
+    losses = [objective(model, asking, each=2.0, smoothing=0.1) for model in (Ensemble(members), *members)]
+    torch.testing.assert_close(losses[0], torch.stack(losses[1:]).mean())
 
 
 def test_a_region_tells_where_it_lies():

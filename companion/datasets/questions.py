@@ -156,6 +156,7 @@ class Questions(Dataset):
         root: the folder that contains the dataset's folder; default $COMPANION_DATA.
         size: H and W that photographs are scaled to.
         answers: as many are known, the most frequent ones; default: all of training.
+        learned_from: of the photographs of training as many are kept; default: all.
         count: of drawn rooms to train on; `tested` of all others.
 
     Raises:
@@ -172,12 +173,12 @@ class Questions(Dataset):
         *,
         size: Sequence[int] = (240, 320),
         answers: int | None = None,
+        learned_from: int | None = None,
         count: int = 300,
         tested: int = 300,
     ) -> None:
         if split not in ("train", "fit", "validation", "test"):
             raise ValueError(f"unknown split {split!r}; choose train, fit, validation or test")
-        taught = split in ("train", "test")  # by all questions of training, else by those of `fit`
         if source == "rooms":
             side = "train" if split == "fit" else split
             asked, shown, evidence = drawn(side, count if side == "train" else tested, seed)
@@ -189,8 +190,9 @@ class Questions(Dataset):
             asked = parsed(source, "test", root) if split == "test" else learned
             order = np.random.default_rng(0).permutation(len(learned.paths))
             held, others = order[::HELD], np.setdiff1d(order, order[::HELD])
-            kept = {"fit": others, "validation": held}.get(split, np.arange(len(asked.paths)))
-            known = vocabulary(learned, order if taught else others, answers)
+            taught_by = (order if split in ("train", "test") else others)[:learned_from]
+            kept = {"validation": held, "test": np.arange(len(asked.paths))}.get(split, taught_by)
+            known = vocabulary(learned, taught_by, answers)
             evidence = np.zeros((len(asked.question), 0, 4), np.float32)
             self.pictures = Pictures(asked.paths, (size[0], size[1]))
             names = [path.name for path in asked.paths]

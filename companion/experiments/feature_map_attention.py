@@ -16,12 +16,21 @@ from companion.datasets.labelled_videos import LabelledVideos
 from companion.datasets.video_clips import Clips, VideoClips
 from companion.experiments.context import groups
 from companion.experiments.releases import asked
+from companion.files import checkout, fingerprint
 from companion.metrics import answers, clouds
 from companion.models import backbones, feature_map_attention
 from companion.models.feature_map_attention import CubeRegression, FeatureMapAttention
 from companion.presets import check_options
 from companion.records import Run
-from companion.training import Experiment, Samples, Scores, accelerator, fit, seed_everything
+from companion.training import (
+    Experiment,
+    Samples,
+    Scores,
+    accelerator,
+    fit,
+    load_checkpoint,
+    seed_everything,
+)
 
 FIT = fit  # what takes the options of the presets' `fit`
 REGRESSION = "regression"
@@ -85,8 +94,15 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         place = None
     else:
         params, place = asked(params, run.seed, run.source, root)
-    if not backbones.installed():
-        params = params | {"before": {"small": True}}
+    if not backbones.installed():  # other maps, of which the weights know nothing
+        params = params | {"before": {"small": True}, "weights": {}}
+
+    begun = params.get("weights", {}).get("lite0")
+
+    def data() -> dict[str, str]:
+        files = {begun: fingerprint((checkout() / begun).read_bytes())} if begun else {}
+        own = place.data() if place else {run.source: labelled_videos.data_fingerprint(root)}
+        return own | files
 
     @cache
     def side(split: str) -> VideoClips:
@@ -119,7 +135,10 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         options = {key: value for key, value in model.items() if key != "reads"}
         if reads == REGRESSION:
             return CubeRegression(D, len(train.classes), (h, w))
-        return FeatureMapAttention(D, len(train.classes), (h, w), reads=reads, **options)
+        network = FeatureMapAttention(D, len(train.classes), (h, w), reads=reads, **options)
+        if begun:
+            load_checkpoint(checkout() / begun, network)
+        return network
 
     @cache
     def group() -> dict[str, Bool[Tensor, " C"]]:
@@ -129,7 +148,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         return feature_map_attention.objective(model, batch.frames, batch.label, **params.get("loss", {}))
 
     return Reading(
-        data=place.data if place else lambda: {run.source: labelled_videos.data_fingerprint(root)},
+        data=data,
         read=lambda: (side("train"), side("test")),
         train=partial(ready, "train"),
         test=partial(ready, "test"),

@@ -38,7 +38,7 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
 
     With `layers` they read maps of ImageNet's network at rest, with `principal` as many principal components
     of them over the pictures of training; with weights of a `trunk` maps of that network for rooms, at rest;
-    else such a network, from scratch and trained with the rest.
+    else such a network, from scratch and trained with the rest. Of `members` the answers are averaged.
     """
     kind = params["model"].get("kind")
     if kind not in (*KINDS, FREQUENT, LABELS):
@@ -92,7 +92,7 @@ def from_answers(run: Run, params: dict, root: str | Path | None) -> Experiment:
     """Learn to answer questions."""
     options = dict(params["model"])
     kind, layers = options.pop("kind"), options.pop("layers", None)
-    K = options.pop("principal", None)
+    K, members = options.pop("principal", None), options.pop("members", 1)
     if kind in KINDS:
         own = "channels", "V", "A", "trunk"
         check_options(
@@ -100,6 +100,8 @@ def from_answers(run: Run, params: dict, root: str | Path | None) -> Experiment:
         )
     if K is not None and not layers:
         raise ValueError(f"{run.variant} in {run.chapter} has `principal` and no `layers`; name some")
+    if members < 1:
+        raise ValueError(f"{run.variant} in {run.chapter} has {members} members; give it 1 or more")
     if layers and not backbones.installed():
         layers, params = None, params | {"model": {"kind": kind} | options}
     channels = picture_features.channels(layers) if layers else Trunk.channels
@@ -145,7 +147,11 @@ def from_answers(run: Run, params: dict, root: str | Path | None) -> Experiment:
         if kind == FREQUENT:
             return stacked_attention.MostFrequent(train.answer, len(known.answers))
         size = len(known.words), len(known.answers)
-        model = KINDS[kind](channels, *size, trunk=None if layers or taught else Trunk(), **options)
+        several = [
+            KINDS[kind](channels, *size, trunk=None if layers or taught else Trunk(), **options)
+            for _ in range(members)
+        ]
+        model = stacked_attention.Ensemble(several) if members > 1 else several[0]
         for name in begun.values():
             load_checkpoint(checkout() / name, model)
         return model

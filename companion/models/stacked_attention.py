@@ -18,6 +18,7 @@ Letters: P pictures of a batch, B questions about them, L words, V words known, 
 picture (N in all), D channels of their features, d the size of all vectors, K hops.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -322,6 +323,27 @@ class CrossAttention(nn.Module):
         return Answered(logits, torch.stack(weights, 1).unflatten(-1, size))
 
 
+class Ensemble(nn.Module):
+    """Models that differ in what they began with: the mean of what they say, and of where they look."""
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def each(
+        self, maps: dict[str, Num[Tensor, "P ..."]], picture: Int[Tensor, " B"], words: Int[Tensor, "B L"]
+    ) -> list[Answered]:
+        """What each member says."""
+        return [member(maps, picture, words) for member in self.members]
+
+    def forward(
+        self, maps: dict[str, Num[Tensor, "P ..."]], picture: Int[Tensor, " B"], words: Int[Tensor, "B L"]
+    ) -> Answered:
+        logits, weights = zip(*self.each(maps, picture, words), strict=True)
+        together = torch.stack([one.log_softmax(1) for one in logits]).logsumexp(0)
+        return Answered(together, torch.stack(weights).mean(0))
+
+
 class MostFrequent(nn.Module):
     """Says to everything what was the answer most often.
 
@@ -342,13 +364,17 @@ class MostFrequent(nn.Module):
 def objective(model: nn.Module, batch: tuple, *, each: float, smoothing: float = 0.0) -> Float[Tensor, ""]:
     """Cross-entropy of the answers, of a question whose answer is not known 0; the mean over pictures.
 
+    Of an ensemble the mean over its members.
+
     Args:
         each: questions a picture, on average: divides the sum over a picture's questions. Not the number in
             the batch, so that several processes share a batch as one has it.
         smoothing: so much of the truth is spread over all answers.
     """
-    said = model(batch.maps, batch.picture, batch.words)
-    total = F.cross_entropy(
-        said.logits, batch.answer, ignore_index=-1, label_smoothing=smoothing, reduction="sum"
-    )
-    return total / (len(next(iter(batch.maps.values()))) * each)
+    asked = batch.maps, batch.picture, batch.words
+    said = model.each(*asked) if isinstance(model, Ensemble) else [model(*asked)]
+    totals = [
+        F.cross_entropy(one.logits, batch.answer, ignore_index=-1, label_smoothing=smoothing, reduction="sum")
+        for one in said
+    ]
+    return sum(totals) / len(said) / (len(next(iter(batch.maps.values()))) * each)
