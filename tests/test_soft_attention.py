@@ -156,6 +156,15 @@ def test_scores_by_hand():
     assert found["uniform"][0].item() == pytest.approx(100 * area, rel=1e-4)
 
 
+def test_answers_that_are_no_list_are_scored_apart(tmp_path):
+    data = Questions("daquar", "test", root=asking.daquar(tmp_path))
+    batch, A = data.__getitems__([0, 1]), len(data.vocabulary.answers)
+    logits = torch.nn.functional.one_hot(batch.answer[[0, 0]], A).float()  # twice: book, lamp
+    found = soft_attention.scored(lambda *_: Answered(logits, torch.zeros(2, 0, 1, 1)), batch, data, {})
+    assert found["accuracy"].tolist() == [100, 0]
+    assert found["accuracy_one_answer"][0].isnan() and found["accuracy_one_answer"][1] == 0
+
+
 def test_two_processes_have_the_gradient_of_the_whole_batch():
     data = ByPicture(Questions("rooms", "train", count=7))
     torch.manual_seed(0)

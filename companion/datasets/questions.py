@@ -141,6 +141,11 @@ def most_said(answers: Sequence[str]) -> str:
     return Counter(answers).most_common(1)[0][0]
 
 
+def is_list(answers: Sequence[str]) -> bool:
+    """Are several things named, with commas between them?"""
+    return "," in most_said(answers)
+
+
 class Questions(Dataset):
     """One side.
 

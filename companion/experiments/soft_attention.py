@@ -197,7 +197,8 @@ def scored(
     (`hop_k_anchor`, `hop_k_thing`); of the last hop `on_thing`, its control `others_on_thing` (the attention
     of the question half a batch away, which is about another picture), what uniform weights would have
     (`uniform`), and `on_thing` of questions that are answered right and wrong. All also by type of question,
-    and `spatial`, of all questions about rooms that a list of what is there does not answer.
+    `spatial`, of all questions about rooms that a list of what is there does not answer, and `one_answer`, of
+    those whose answer is no list.
     """
     said = model(batch.maps, batch.picture, batch.words)
     index = batch.index.tolist()
@@ -223,8 +224,10 @@ def scored(
     groups = {kind.replace(" ", "_").replace("/", "_"): {kind} for kind in sorted({*test.kind})}
     if spatial := {*rooms.FULL} & {*test.kind}:
         groups["spatial"] = spatial
-    for name, group in groups.items():
-        its = torch.tensor([one in group for one in kinds])
+    its = {name: [kind in group for kind in kinds] for name, group in groups.items()}
+    if any(map(questions.is_list, test.answers)):
+        its["one_answer"] = [not questions.is_list(test.answers[n]) for n in index]
+    for name, inside in its.items():
         for metric in found:
-            rows[f"{metric}_{name}"] = torch.where(its, rows[metric], torch.nan)
+            rows[f"{metric}_{name}"] = torch.where(torch.tensor(inside), rows[metric], torch.nan)
     return rows
