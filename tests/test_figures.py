@@ -256,12 +256,14 @@ def test_what_a_model_looked_at_is_given_to_the_player():
     assert seen["labels"] == ["a, read as b", "b, read as a"]
     assert seen["clouds"][0, 0].tolist() == [[5, 0, 15, 10]]
     assert seen["truth"][1, 1].tolist() == [[0, 0, 20, 10]] and not {"workers", "heat"} & {*seen}
-    weights = torch.rand(2, 2, 3, 4)
+    weights = torch.zeros(2, 2, 4, 5)
+    weights[0, 1, 0, 2] = 0.25
     after_each = torch.tensor([[[9.0, 0], [0, 9]], [[0, 0], [0, 9]]])
     read = feature_map_attention.Read(after_each, weights)
     seen = figures.looked(Data(), [3, 4], read._replace(logits=feature_map_attention.answer(after_each)))
     assert seen["labels"] == ["a, read as a", "b, read as b"]
-    assert seen["heat"] is weights and "clouds" not in seen
+    assert seen["heat"].nonzero().tolist() == [[0, 1, y, x] for y in (0, 1) for x in (1, 2, 3)]
+    assert seen["heat"].max() == 0.25 and "clouds" not in seen
 
 
 def test_pictures_of_gaze():

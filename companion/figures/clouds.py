@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from companion.datasets.video_clips import VideoClips, in_pixels
 from companion.ops.spatial_transformer import crop
@@ -22,7 +23,7 @@ def looked(data: VideoClips, rows: Sequence[int], said: Any, height: int = 270) 
 
     Args:
         said: with `logits` of clips, and `glimpses`, with `workers` where there are some, or `weights` of
-            places.
+            places, which are summed with those of their eight neighbours, or they are too small to be seen.
         height: of the pictures, where they can be drawn anew.
     """
     batch = data.__getitems__(rows)
@@ -34,7 +35,7 @@ def looked(data: VideoClips, rows: Sequence[int], said: Any, height: int = 270) 
     if hasattr(said, "glimpses"):
         seen["clouds"] = in_pixels(corners(said.glimpses), *size).flatten(-2)
     else:
-        seen["heat"] = said.weights
+        seen["heat"] = F.avg_pool2d(said.weights, 3, 1, 1, divisor_override=1)
     if batch.boxes is not None:
         seen["truth"] = in_pixels(batch.boxes.unflatten(-1, (2, 2)), *size).flatten(-2)
     if hasattr(said, "workers"):

@@ -82,7 +82,7 @@ experiments.losses(done)
 # %% [markdown]
 # ## Where it looks
 #
-# The weights of each frame over it; dashed: what decides. Of `hard` all weight lies on the one place that it reads.
+# The weights of each frame over it, each place with its eight neighbours; framed: what decides, in the frames in which it is seen. Of `hard` all weight lies on the one place that it reads.
 
 # %% tags=["nbval-ignore-output", "picture"]
 for run, one in done.items():
