@@ -36,7 +36,8 @@ from companion import presets, records
 NUMBERS = ("threshold", "matters", "chance")  # of a statement; its other keys are texts
 SEEDS = 5  # behind a statement, where its presets say no number
 DRAWS, PART = 10_000, 500  # all; and so many at once are counted and multiplied
-FEW = 40  # units of a test set: with fewer the bootstrap's intervals are too short, and Student's are used
+# With fewer units, of all test sets or of one, intervals of the bootstrap are too short; Student's are used.
+FEW, FEW_OF_ONE = 40, 20
 ALPHA = 0.01  # at which chance is not rejected
 MARGIN = 5.0  # points above chance that the upper bound must stay below
 ENOUGH = 400  # performances that a test of chance needs
@@ -198,7 +199,7 @@ def test(said: Statement, its: Sequence[dict]) -> dict:
     units, single = defined(tested), [weight for weight, _, _ in said.terms] == [1]
     if units < 2 or not all(known.any(1).all() for known in map(any_cell, tested.values())):
         return row | {"units": units, "verdict": f"not yet: {'one' if units == 1 else 'no'} unit"}
-    if fewest(tested) < FEW and paired(tested) < 2:
+    if few(tested) and paired(tested) < 2:
         return row | {"units": units, "verdict": f"not yet: of units of two kinds {FEW} are needed"}
     answers = pooled(said, cells, tested) if single else ""
     interval = over_units(tested) if isinstance(answers, str) else over_answers(*answers)
@@ -286,9 +287,10 @@ def defined(tested: Tested) -> int:
     return sum(int(any_cell(values).any(0).sum()) for values in tested.values())
 
 
-def fewest(tested: Tested) -> int:
-    """For how many units, in the test set with the fewest, the rarest term is defined."""
-    return min(int(any_cell(values).sum(1).min()) for values in tested.values())
+def few(tested: Tested) -> bool:
+    """Is a term defined for few units, in all test sets or in one of them?"""
+    each = np.array([any_cell(values).sum(1) for values in tested.values()])
+    return bool(each.sum(0).min() < FEW or each.min() < FEW_OF_ONE)
 
 
 def paired(tested: Tested) -> int:
@@ -329,11 +331,11 @@ def over_units(tested: Tested, draws: int = DRAWS) -> tuple[float, float]:
 
     The cells that read one test set, and all terms, see the same draw of its units; different test sets are
     drawn independently. A unit of which a term is not defined (NaN) has no say in that term's mean, so that
-    the terms may also be of different units: two groups of clips. With fewer than 40 units in a test set
-    it is Student's over the units that have all terms, each averaged over its cells.
+    the terms may also be of different units: two groups of clips. With fewer than 40 units, or 20 in a test
+    set, it is Student's over the units that have all terms, each averaged over its cells.
     """
     sets = [values[..., any_cell(values).any(0)] for values in tested.values()]
-    if fewest(tested) < FEW:
+    if few(tested):
         each = [values.sum(1) for values in sets]
         each = [values[:, np.isfinite(values).any(0)] for values in each]
         return over_seeds(np.concatenate([np.nanmean(values, 0) for values in each]).tolist())

@@ -55,6 +55,7 @@ CLAIMS = (
     "claim notebook source profile protocol rule effect low high unit_low unit_high n units least matters"
     " verdict kind control by_construction old"
 ).split()
+FINE = 1  # of claims in which less would matter, numbers have more decimals
 HEADS = {  # of claims, for readers
     "claim": "claim", "source": "data", "protocol": "protocol", "effect": "effect", "low": "low, seeds",
     "high": "high, seeds", "unit_low": "low, test set", "unit_high": "high, test set", "least": "threshold",
@@ -426,7 +427,7 @@ def claims(runs: str | Path = RESULTS / "runs", notebook: str = "") -> pd.DataFr
     numbers = "effect low high unit_low unit_high least matters".split()
     kinds = dict.fromkeys(numbers, float) | {"n": int, "units": "Int64"}
     table = pd.DataFrame(rows, columns=CLAIMS).astype(kinds)
-    return table.round(4).where(table["matters"] < 0.1, table.round(2)).astype(kinds)
+    return table.round(4).where(table["matters"] < FINE, table.round(2)).astype(kinds)
 
 
 def text(table: pd.DataFrame) -> str:
@@ -485,11 +486,11 @@ def printed(rows: pd.DataFrame) -> pd.DataFrame:
 def printed_claims(claims: pd.DataFrame) -> pd.DataFrame:
     """Claims with heads and numbers for readers, and whether some of their records are old.
 
-    Numbers have one decimal, or three where less than a tenth of one would matter: bits, areas under curves.
+    Numbers have one decimal, or three where less than one would matter: bits, areas under curves.
     """
     aged = claims.assign(old=["old" if why else "" for why in claims["old"]])
     shown = aged[[*HEADS]].rename(columns=HEADS).set_index("claim")
-    fine = (claims["matters"] < 0.1).to_numpy()
+    fine = (claims["matters"] < FINE).to_numpy()
     rounded = shown.round(1).astype(object)
     rounded[fine] = shown[fine].round(3).astype(object)
     return rounded.where(shown.notna(), "")

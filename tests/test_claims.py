@@ -332,6 +332,18 @@ def test_few_units_give_students_interval():
     )
 
 
+@pytest.mark.parametrize(("folds", "units", "few"), [(5, 20, 0), (2, 20, 0), (5, 18, 1), (1, 38, 1)])
+def test_many_units_in_several_test_sets_are_many(folds, units, few):
+    """Half of the units that one term knows the other knows too; only with few are those alone compared."""
+    rng, half = np.random.default_rng(0), units // 2
+    sets = rng.normal(0, 0.1, (folds, 1, 2, 3 * half))
+    sets[:, :, 0, :half] += 5
+    sets[:, :, 0, units:] = sets[:, :, 1, :half] = np.nan
+    tested = {f"fold{fold}": values for fold, values in enumerate(sets)}
+    low, high = claims.over_units(tested)
+    assert claims.few(tested) == few and low < (0 if few else 2.5) < high
+
+
 def test_units_are_paired_on_one_test_set_only():
     its = pairs([5.0] * 5, [5.0] * 20)
     for one in its[1::2]:
