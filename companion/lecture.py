@@ -101,6 +101,7 @@ TOPICS = (
         "A question about an image is answered by weighting the image's regions.",
         "04_soft_attention",
         "stacked_attention.py",
+        ("daquar",),
     ),
     Topic(
         "Soft attention vs. hard attention",

@@ -8,6 +8,7 @@ HEADER = ",".join(tables.PUBLISHED)
 ROW = "P,Table 1,Slide,M,1,0,0,MNIST,centred-28,error,1.29,,"
 RECORD = "05_hard_attention/mnist/paper/centred-28/ram-6"
 LECTURE = {
+    "daquar": 1,
     "msr_daily": 11,
     "ntu_glimpse_clouds": 18 * 3 + 1,
     "ntu_hands": 12 * 3 + 1,

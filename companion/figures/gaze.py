@@ -35,36 +35,45 @@ def scanpaths(
     return picture(figure, f"scanpaths of {', '.join(paths)} on a picture", "jpeg")
 
 
+MIDDLE = {"ha": "center", "va": "center", "fontsize": 7, "color": "0.5"}
+
+
 def heatmaps(
     images: Sequence[UInt8[Tensor, "3 H W"]],
     shown: dict[str, Float[Tensor, "N _ _"]],
     boxes: Sequence[Float[Tensor, "_ 4"]] | None = None,
     captions: Sequence[str] = (),
 ) -> Image:
-    """A row a picture: the picture, then maps over it in grey, each with its own scale.
+    """Each picture, then maps over it in grey, each with its own scale; a row a picture, or more where there
+    is room.
 
     Args:
         shown: title -> a map of each picture.
-        boxes: x0 y0 x1 y1 of things, in pixels.
+        boxes: x0 y0 x1 y1 of things, in pixels; with these a cross marks each map's highest place.
         captions: of the pictures.
     """
     height, width = images[0].shape[1:]
-    figure, places = grid(len(images) * (1 + len(shown)), 1 + len(shown), 1.75, 1.75 * height / width + 0.2)
+    each = 1 + len(shown)
+    across = max(1, 4 // each)
+    figure, places = grid(len(images) * each, across * each, 1.75, 1.75 * height / width + 0.2)
     for n, axes in enumerate(places):
-        row, column = divmod(n, 1 + len(shown))
+        row, column = divmod(n, each)
         image = images[row]
         if column == 0:
             axes.imshow(image.permute(1, 2, 0).numpy())
             axes.set_title(captions[row] if captions else "", fontsize=9)
-            for box in [] if boxes is None else boxes[row].tolist():
-                outline(axes, box, TRUTH, linestyle=DASHES, linewidth=1.2)
         else:
             title, maps = list(shown.items())[column - 1]
             large = F.interpolate(maps[row][None, None], image.shape[1:], mode="bilinear")[0, 0]
             axes.imshow(image.float().mean(0).numpy(), cmap="gray", vmin=0, vmax=255)
             axes.imshow(large.numpy(), cmap="inferno", alpha=0.65)
-            if row == 0:
+            if boxes is not None:
+                y, x = divmod(int(large.argmax()), large.shape[1])
+                axes.plot(x, y, "x", color="white", markersize=7, markeredgewidth=1.6)
+            if row < across:
                 axes.set_title(title, fontsize=9)
+        for box in [] if boxes is None else boxes[row].tolist():
+            outline(axes, box, TRUTH, linestyle=DASHES, linewidth=1.2)
     return picture(figure, f"{len(images)} pictures with maps: {', '.join(shown)}", "jpeg")
 
 
@@ -84,8 +93,10 @@ def between(scores: pd.DataFrame, names: dict[str, str], floor: str, ceiling: st
         for variant, line in ((floor, ":"), (ceiling, "--")):
             axes.axvline(scores.loc[variant, metric], color="grey", linestyle=line, linewidth=1)
         axes.plot(scores[metric], order, "o", color=WEIGHT)
+        for place in order[scores[metric].isna()]:
+            axes.annotate("no density", (0.5, place), xycoords=("axes fraction", "data"), **MIDDLE)
         axes.set_yticks(order, scores.index, fontsize=8)
         axes.tick_params(axis="x", labelsize=8)
         axes.set_xlabel(label, fontsize=8)
-    figure.suptitle(f"dotted: {floor}; dashed: {ceiling}", fontsize=9)
+    figure.suptitle(f"dotted line: {floor}, the floor; dashed line: {ceiling}, the ceiling", fontsize=9)
     return picture(figure, f"{', '.join(names)} of {', '.join(scores.index)}")
