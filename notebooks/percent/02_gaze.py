@@ -211,7 +211,8 @@ if {"centre-bias", "observers"} <= {*means.index}:
     display(figures.between(means.loc[order], names, "centre-bias", "observers"))
 
 # %% [markdown]
-# OSIE-SUMMARY
+# The readout tells 1.98 bits of a fixation, 87 % of what the other observers tell (2.28), and more than one observer tells of another (1.30; AUC 0.923 against 0.876). The same readout of an untrained network tells 0.44: what ImageNet has taught is worth 1.54 bits. Of the models that learn nothing the best
+# has an AUC of 0.817 (`spectral-residual-centre`); `itti-koch` is below the centre bias (0.711 against 0.742), which knows nothing of the picture. The shuffled AUC, which forgives that, has it above (0.652 against 0.500).
 
 # %% [markdown]
 # ## What comes next, given what came before
@@ -288,6 +289,11 @@ else:
 tables.printed_claims(tables.claims(notebook=name))
 
 # %% [markdown]
+# ## In short
+#
+# Where people look can be predicted far above the centre bias, and what a network has learned of recognising things is most of it: 1.98 bits with ImageNet's features, 0.44 with those of the same network untrained, 2.28 from fourteen other people. Earlier fixations tell half a bit more of the next one, and a fixed
+# inhibition of return costs twice that. Faces draw gaze, four times as much as their area, and the readout gives them nearly the same without having been told of faces.
+#
 # ## Exercises
 #
 # 1. In the table of OSIE compare `centre-bias` with `spectral-residual` in AUC-Judd and in shuffled AUC. Which of the two knows something of the picture, and how do the two scores tell?

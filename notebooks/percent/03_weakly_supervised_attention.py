@@ -152,7 +152,8 @@ shown = [tables.contrast(measured, name, poolings, columns, side, source=of) for
 pd.concat(shown, keys=sides)
 
 # %% [markdown]
-WILDCAT-SUMMARY
+# On the photographs of coco128 WILDCAT's pooling names more than average pooling (52.6 against 48.3), and log-sum-exp more than WILDCAT's (54.8). In pointing log-sum-exp and max are equal and ahead (52.6 and 52.5, WILDCAT's 47.4, average 38.5, the middle 36.2). Fruit decides nothing: all name nearly all of the 60 test
+# pictures, and the middle alone points right in 89 of 100.
 
 # %% [markdown]
 # WILDCAT's own choices, on still lifes. `wildcat` has $M = 4$ maps a class, $k^+ = k^-$ of a fifth of the places, and $\alpha = 0.7$ (0.3 on photographs, chosen on training pictures). `M-1` and `M-8` have one and eight maps; `alpha-0` leaves the lowest places out, `alpha-1` counts them as much as the highest;
@@ -186,6 +187,9 @@ pd.concat(shown, keys=sides)
 # %%
 gaze_scores = ["auc", "sauc", "nss"]
 tables.contrast(measured, name, resting, gaze_scores, "five_folds", source="osie", digits=3)
+
+# %% [markdown]
+# `energy` (shuffled AUC 0.741) and `every-class` (0.730) tell more of where people look than the middle, in all three scores, though nobody ever taught the network gaze. `cam` does not: the evidence of one class of 1,000 points at one thing, or, where the picture shows none of the 1,000, at nothing in particular.
 
 # %% [markdown]
 # ## Both at once
