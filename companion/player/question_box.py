@@ -31,6 +31,9 @@ class QuestionBox(VBox):
         super().__init__([HBox([self.number, self.question]), self.reply])
         self.answer()
 
+    def __repr__(self) -> str:  # what a page without a kernel shows
+        return "<a box for questions of your own; it needs a running kernel>"
+
     def answer(self, *_: object) -> None:
         """Ask what stands in the box."""
         self.reply.clear_output(wait=True)

@@ -167,7 +167,7 @@ models = ["most-frequent", "question", "picture", "mean", "concatenation", "SAN-
 models += ["SAN-2-tanh", "SAN-2-cnn", "cross-attention", "SAN-2-from-scratch"]
 models += ["SAN-1-longer", "SAN-2-longer"]
 by_type = ["accuracy", *(f"accuracy_{kind}" for kind in types)]
-tables.contrast(measured, name, models, by_type, "default", source="rooms").T
+tables.contrast(measured, name, models, by_type, "default", source="rooms").drop(columns="minutes").T
 
 # %% [markdown]
 # ## Attention against evidence, hop by hop
@@ -178,7 +178,7 @@ tables.contrast(measured, name, models, by_type, "default", source="rooms").T
 kinds = ["one_hop", "two_hops", "on_one_side", "where"]
 hops = [f"hop_{k}_{what}_{kind}" for kind in kinds for k in (1, 2) for what in ("anchor", "thing")]
 with_hops = ["SAN-1", "SAN-2", "SAN-3", "SAN-2-tanh", "cross-attention"]
-tables.contrast(measured, name, with_hops, hops, "default", source="rooms").T
+tables.contrast(measured, name, with_hops, hops, "default", source="rooms").drop(columns="minutes").T
 
 # %% [markdown]
 # Controls of the last hop: weights of a question about another picture (`others_on_thing`), equal weights (`uniform`); and the share on the thing where the answer was right and where it was wrong.
