@@ -14,6 +14,7 @@ from companion.models.feature_map_attention import FeatureMapAttention, Read, ob
 from companion.records import Run
 from companion.simulator import release
 from companion.simulator.release import Release
+from companion.training import save_checkpoint
 
 RUN = Run("07_feature_map_attention", "simulated", "quick", "cross_subject", "x")
 SMALL = {
@@ -67,6 +68,22 @@ def test_ucf11_by_the_same_door(tmp_path, monkeypatch):
     found = measured(tmp_path, monkeypatch, tmp_path, run, **model)
     assert found["metrics"]["n_test"] == 2 and "on_thing" not in found["metrics"]
     assert {*found["provenance"]["data"]} == {"ucf11"}
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_weights_are_begun_with_where_imagenets_maps_are_read(tmp_path, monkeypatch, root, installed):
+    monkeypatch.setenv("COMPANION_OUT", str(tmp_path / "out"))
+    monkeypatch.setattr(backbones, "installed", lambda: installed)
+    monkeypatch.setattr(backbones, "lite0", lambda **_: backbones.Small().eval().requires_grad_(False))
+    monkeypatch.setattr(chapter, "checkout", lambda: tmp_path)
+    params = PARAMS | {"model": {"reads": "soft", "S": 16}}
+    begun = experiments.prepare(RUN, params, root).build()
+    begun.classify.bias.data += 1
+    save_checkpoint(tmp_path / "begun.safetensors", begun)
+    its = experiments.prepare(RUN, params | {"weights": {"lite0": "begun.safetensors"}}, root)
+    assert ("begun.safetensors" in its.data()) == installed == bool(its.params["weights"])
+    pairs = zip(its.build().parameters(), begun.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs) == installed
 
 
 def test_scores_by_hand():
