@@ -111,7 +111,7 @@ print(test.unknown, "words of the test are not;", test.unanswerable, "questions 
 # %% [markdown]
 # ## Training
 #
-# The quick run's `SAN-2` begins with the weights of a run of the profile `full` (`results/weights/04_san.safetensors`, the checkpoint of the record `rooms/full/default/SAN-2-fold0-seed0`), for a minute is too short to learn them, and goes on for one epoch. Its rooms were in neither training. `question` begins from nothing.
+# The quick run's `SAN-2` begins with the weights of a run of the profile `full` (`results/weights/04_san.safetensors`, the checkpoint of the record `rooms/full/default/SAN-2-fold0-seed0`), for a minute is too short to learn them, and goes on for one epoch. The rooms that it is tested on were in neither training. `question` begins from nothing.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=0.3
 done = experiments.run(plan, root, out)

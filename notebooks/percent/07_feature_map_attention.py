@@ -71,7 +71,7 @@ figures.source(feature_map_attention)
 #
 # ## Training
 #
-# The quick run's `soft-features` begins with the weights of a run of the profile `full` (`results/weights/07_soft_features.safetensors`, the checkpoint of the record `simulated/full/cross_subject/soft-features-fold0-seed0`) and goes on for two epochs with twelve new people; `mean` begins from nothing. Without ImageNet's weights both do, on maps of a small random network.
+# The quick run's `soft-features` begins with the weights of a run of the profile `full` (`results/weights/07_soft_features.safetensors`, the checkpoint of the record `simulated/full/cross_subject/soft-features-fold0-seed0`) and goes on for two epochs; the people that it is tested on were in neither training. `mean` begins from nothing. Without ImageNet's weights both do, on maps of a small random network.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=1.0
 name = "07_feature_map_attention"
