@@ -249,12 +249,12 @@ def test_what_a_model_looked_at_is_given_to_the_player():
             return Clips(torch.zeros(0), torch.tensor([0, 1]), torch.zeros(0), boxes)
 
         def film(self, row, height):
-            return torch.zeros(2, 11, 21, 3, dtype=torch.uint8)
+            return torch.tensor([0, 90, 0], dtype=torch.uint8).expand(2, 11, 21, 3)
 
     said = Said(torch.eye(2).flip(0), torch.tensor([0.0, 0, 0.5, 1]).expand(2, 2, 1, 4))
     seen = figures.looked(Data(), [3, 4], said)
     assert seen["labels"] == ["a, read as b", "b, read as a"]
-    assert seen["clouds"][0, 0].tolist() == [[5, 0, 15, 10]]
+    assert seen["clouds"][0, 0].tolist() == [[5, 0, 15, 10]] and seen["images"][..., 1].min() == 90
     assert seen["truth"][1, 1].tolist() == [[0, 0, 20, 10]] and not {"workers", "heat"} & {*seen}
     weights = torch.zeros(2, 2, 4, 5)
     weights[0, 1, 0, 2] = 0.25
@@ -263,7 +263,7 @@ def test_what_a_model_looked_at_is_given_to_the_player():
     seen = figures.looked(Data(), [3, 4], read._replace(logits=feature_map_attention.answer(after_each)))
     assert seen["labels"] == ["a, read as a", "b, read as b"]
     assert seen["heat"].nonzero().tolist() == [[0, 1, y, x] for y in (0, 1) for x in (1, 2, 3)]
-    assert seen["heat"].max() == 0.25 and "clouds" not in seen
+    assert seen["heat"].max() == 0.25 and "clouds" not in seen and (seen["images"] == 30).all()
 
 
 def test_pictures_of_gaze():

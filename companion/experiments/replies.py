@@ -1,6 +1,7 @@
 """What a model of chapter 04 says to questions that a reader asks; no record depends on it."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 import torch
 from IPython.display import Image
@@ -37,13 +38,18 @@ def shown(model: nn.Module, data: Questions, picture: int, question: str) -> Ima
     return figures.replies([reply(model, data, picture, question)])
 
 
-def examples(model: nn.Module, data: Questions, rows: Sequence[int]) -> Image:
-    """Replies to questions of a side, with the right answers, and boxes around the evidence."""
+def examples(model: nn.Module, data: Questions, kinds: Sequence[str]) -> Image:
+    """Replies to a question of each type, with the right answer, and boxes around the evidence.
+
+    It is the first one about a picture that is not shown already; a type without one is left out.
+    """
     H, W = data.pictures.shown.shape[2:]
-    asked = []
-    for n in rows:
-        boxes = data.evidence[n] * torch.tensor([W, H, W, H])
-        said = reply(model, data, int(data.picture[n]), data.question[n])
-        truth = questions.most_said(data.answers[n])
-        asked.append(said._replace(truth=truth, boxes=boxes[~boxes.isnan().any(1)]))
-    return figures.replies(asked)
+    pictures, asked = data.picture.tolist(), {}
+    for kind in kinds:
+        rows = (n for n, its in enumerate(data.kind) if its == kind and pictures[n] not in asked)
+        for n in islice(rows, 1):
+            boxes = data.evidence[n] * torch.tensor([W, H, W, H])
+            said = reply(model, data, pictures[n], data.question[n])
+            truth = questions.most_said(data.answers[n])
+            asked[pictures[n]] = said._replace(truth=truth, boxes=boxes[~boxes.isnan().any(1)])
+    return figures.replies([*asked.values()])

@@ -24,17 +24,21 @@ class Reply(NamedTuple):
 
 
 def replies(asked: Sequence[Reply]) -> Image:
-    """A row a question: the picture with question and answers, then the weights of each hop over it."""
+    """A row a question: the picture with question and answers, then the weights of each hop over it.
+
+    Answers below one percent are left out. The last box of the evidence, the thing, is solid, others dashed.
+    """
     hops = max(len(reply.weights) for reply in asked)
     height, width = asked[0].image.shape[1:]
-    figure, places = grid(len(asked) * (1 + hops), 1 + hops, 2.9, 2.9 * height / width + 0.5)
+    figure, places = grid(len(asked) * (1 + hops), 1 + hops, 3.3, 3.3 * height / width + 0.5)
     for row, reply in enumerate(asked):
         first, *others = places[row * (1 + hops) : (row + 1) * (1 + hops)]
         first.imshow(reply.image.permute(1, 2, 0).numpy())
-        said = ", ".join(f"{one} {100 * p:.0f} %" for one, p in reply.answers.items())
-        lines = [reply.question, said]
+        said = ", ".join(f"{one} {100 * p:.0f} %" for one, p in reply.answers.items() if p >= 0.01)
+        lines = [reply.question, said or "nothing above 1 %"]
         if reply.truth:
-            lines[1] += f" (right: {reply.truth})"
+            right = reply.truth == next(iter(reply.answers))
+            lines[1] += ": right" if right else f": wrong, it is {reply.truth}"
         if reply.unknown:
             lines[1] += f" (not known: {', '.join(reply.unknown)})"
         first.set_title("\n".join(lines), fontsize=8, loc="left")
@@ -42,9 +46,10 @@ def replies(asked: Sequence[Reply]) -> Image:
             large = F.interpolate(weights[None, None], (height, width), mode="bilinear")[0, 0]
             axes.imshow(reply.image.float().mean(0).numpy(), cmap="gray", vmin=0, vmax=255)
             axes.imshow(large.numpy(), cmap="inferno", alpha=0.65)
-            axes.set_title(f"hop {k}", fontsize=8)
+            axes.set_title(f"hop {k}: at most {100 * weights.max():.0f} % a region", fontsize=8)
         for axes in (first, *others):
-            for box in [] if reply.boxes is None else reply.boxes.tolist():
-                outline(axes, box, TRUTH, linestyle=DASHES, linewidth=1.2)
+            boxes = [] if reply.boxes is None else reply.boxes.tolist()
+            for left, box in enumerate(reversed(boxes)):
+                outline(axes, box, TRUTH, linestyle=DASHES if left else "-", linewidth=1.2)
     text = "; ".join(f"{reply.question} {next(iter(reply.answers))}" for reply in asked)
     return picture(figure, f"questions, answers and attention: {text}", "jpeg")

@@ -23,7 +23,8 @@ def looked(data: VideoClips, rows: Sequence[int], said: Any, height: int = 270) 
 
     Args:
         said: with `logits` of clips, and `glimpses`, with `workers` where there are some, or `weights` of
-            places, which are summed with those of their eight neighbours, or they are too small to be seen.
+            places, which are summed with those of their eight neighbours, or they are too small to be seen;
+            under them the pictures are grey.
         height: of the pictures, where they can be drawn anew.
     """
     batch = data.__getitems__(rows)
@@ -36,6 +37,7 @@ def looked(data: VideoClips, rows: Sequence[int], said: Any, height: int = 270) 
         seen["clouds"] = in_pixels(corners(said.glimpses), *size).flatten(-2)
     else:
         seen["heat"] = F.avg_pool2d(said.weights, 3, 1, 1, divisor_override=1)
+        seen["images"] = films.float().mean(-1, keepdim=True).expand(films.shape).to(films.dtype)
     if batch.boxes is not None:
         seen["truth"] = in_pixels(batch.boxes.unflatten(-1, (2, 2)), *size).flatten(-2)
     if hasattr(said, "workers"):
