@@ -40,6 +40,8 @@ COUNTED = {
     "epochs": (int, 1),
     "batch_size": (int, 1),
     "lr": (float, 1e-12),
+    "hops": (int, 0),
+    "learned_from": (int, 1),
 }  # options: numbers from this one on
 NAME = re.compile(r"\w[\w.+-]*")
 

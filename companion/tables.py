@@ -427,7 +427,7 @@ def claims(runs: str | Path = RESULTS / "runs", notebook: str = "") -> pd.DataFr
     numbers = "effect low high unit_low unit_high least matters".split()
     kinds = dict.fromkeys(numbers, float) | {"n": int, "units": "Int64"}
     table = pd.DataFrame(rows, columns=CLAIMS).astype(kinds)
-    return table.round(4).where(table["matters"] < FINE, table.round(2)).astype(kinds)
+    return table.round(4).where(table["matters"].abs() < FINE, table.round(2)).astype(kinds)
 
 
 def text(table: pd.DataFrame) -> str:
@@ -490,7 +490,7 @@ def printed_claims(claims: pd.DataFrame) -> pd.DataFrame:
     """
     aged = claims.assign(old=["old" if why else "" for why in claims["old"]])
     shown = aged[[*HEADS]].rename(columns=HEADS).set_index("claim")
-    fine = (claims["matters"] < FINE).to_numpy()
+    fine = (claims["matters"].abs() < FINE).to_numpy()
     rounded = shown.round(1).astype(object)
     rounded[fine] = shown[fine].round(3).astype(object)
     return rounded.where(shown.notna(), "")

@@ -7,7 +7,7 @@ import torch
 from test_labelled_videos import write
 
 from companion import experiments
-from companion.datasets.video_clips import Clips
+from companion.datasets.video_clips import Clips, in_halves
 from companion.experiments import feature_map_attention as chapter
 from companion.models import backbones
 from companion.models.feature_map_attention import FeatureMapAttention, Read, objective
@@ -87,17 +87,36 @@ def test_weights_are_begun_with_where_imagenets_maps_are_read(tmp_path, monkeypa
 
 
 def test_scores_by_hand():
-    """Two clips of two frames; all weight of the first lies on what decides, but it is seen in one frame."""
-    weights = torch.zeros(2, 2, 4, 4)
-    weights[0, 0, 0, 0] = weights[0, 1, 3, 3] = weights[1, :, 0, 3] = 1
-    boxes = torch.full((2, 2, 2, 4), torch.nan)
-    boxes[0, 0, 0] = boxes[1, 0, 1] = torch.tensor([-1.0, -1.0, -0.5, -0.5])  # the first region
-    logits = torch.tensor([[[3.0, 0], [0, 1]], [[0, 2], [0, 2]]])
-    batch = Clips(torch.zeros(2, 2, 1, 4, 4), torch.tensor([0, 0]), torch.zeros(2, 2, 0, 0, 2), boxes)
-    found = chapter.scored(lambda _: Read(logits, weights), batch, {})
+    """Two clips of three frames of 14 x 16 pixels, in 4 x 4 places. The thing is seen in the first two frames,
+    and all weight of the first clip follows it.
+    """
+    weights = torch.zeros(2, 3, 4, 4)
+    weights[0, 0, 0, 0] = weights[0, 1, 3, 3] = weights[0, 2, 2, 0] = weights[1, :, 0, 3] = 1
+    boxes = torch.full((2, 3, 2, 4), torch.nan)
+    pixels = torch.tensor([[0.0, 0, 4, 4], [12, 12, 16, 14]])
+    halves = in_halves(pixels.view(2, 2, 2), 14, 16).flatten(1)
+    boxes[0, :2, 0] = boxes[1, :2, 1] = halves
+    logits = torch.tensor([[[3.0, 0], [0, 1], [0, 0]], [[0, 2], [0, 2], [0, 2]]])
+    batch = Clips(torch.zeros(2, 3, 1, 4, 4), torch.tensor([0, 0]), torch.zeros(2, 3, 0, 0, 2), boxes)
+    found = chapter.scored(lambda _: Read(logits, weights), batch, {}, (14, 16))
     assert found["accuracy"].tolist() == [100, 0]
-    assert found["on_thing"].tolist() == [100, 0] and found["still_on_thing"].tolist() == [50, 0]
-    assert found["others_on_thing"].tolist() == [0, 100] and found["uniform"].tolist() == [6.25, 6.25]
+    half = 100 * 0.5  # of the last row of places half is outside of the picture
+    torch.testing.assert_close(found["on_thing"], torch.tensor([(100 + half) / 2, 0]))
+    torch.testing.assert_close(found["still_on_thing"], torch.tensor([(50 + half / 2) / 2, 0]))
+    torch.testing.assert_close(found["others_on_thing"], torch.tensor([0, (100 + half) / 2]))
+    torch.testing.assert_close(found["uniform"], torch.full((2,), 100 * (1 + 0.5) / 2 / 16))
+
+
+def test_another_clips_weights_are_not_of_the_same_scene():
+    """Clips follow one another by name, and those of a scene are neighbours."""
+    weights = torch.zeros(4, 1, 2, 2)
+    weights[:2, 0, 0, 0] = weights[2:, 0, 1, 1] = 1
+    boxes = torch.tensor([[-1.0, -1, 0, 0]] * 2 + [[0.0, 0, 1, 1]] * 2).view(4, 1, 1, 4)
+    batch = Clips(
+        torch.zeros(4, 1, 1, 2, 2), torch.zeros(4, dtype=torch.int64), torch.zeros(4, 1, 0, 0, 2), boxes
+    )
+    found = chapter.scored(lambda _: Read(torch.zeros(4, 1, 2), weights), batch, {}, (200, 200))
+    assert (found["on_thing"] > 98).all() and (found["others_on_thing"] < 2).all()
 
 
 class Data:
@@ -120,6 +139,21 @@ def test_equal_gradients_agree_and_those_of_what_is_drawn_do_less():
         found[reads, size] = chapter.agreement(model, Data(), loss, 0, size)
     assert found["soft", 64] == pytest.approx(100, abs=0.01)  # all clips, nothing is drawn
     assert found["soft", 64] > found["soft", 8] + 5 > 5 and found["hard", 64] < 90
+
+
+def test_each_seed_has_a_release_of_its_own():
+    params = PARAMS | {"model": {"reads": "mean"}, "before": {"small": True}}
+    one, other = (experiments.prepare(replace(RUN, seed=n), params).data() for n in (0, 1))
+    assert one != other
+
+
+def test_few_repetitions_are_kept_of_each_side(tmp_path):
+    root = release.stored(Release(**SMALL | {"repetitions": 3}))
+    params = PARAMS | {"model": {"reads": "mean"}}
+    params["data"] = {**PARAMS["data"], "repetitions": {"train": 3, "test": 1}}
+    its = experiments.prepare(RUN, params, root)
+    train, test = its.read()
+    assert len({name[12:16] for name in train.names}) == 3 and len({name[12:16] for name in test.names}) == 1
 
 
 def test_an_unknown_way_to_read_is_refused():

@@ -170,6 +170,11 @@ def test_some_of_the_training_photographs_can_be_kept_alone(tmp_path):
         assert sides[split, 2].units == sides[split, None].units
     for one, other in (("train", "test"), ("fit", "validation")):
         assert sides[one, 2].vocabulary == sides[other, 2].vocabulary
+    kept = {frozenset(Questions("daquar", "train", n, root, learned_from=2).units) for n in range(9)}
+    assert len(kept) > 1  # of each seed others
+    for few in (0, 99):
+        with pytest.raises(ValueError, match=f"learned_from is {few}; choose from 1 to the "):
+            Questions("daquar", "train", root=root, learned_from=few)
 
 
 def test_the_most_frequent_answers_can_be_kept_alone(tmp_path):

@@ -59,7 +59,7 @@ def test_examples_are_of_several_pictures_with_the_right_answers_and_boxes_in_pi
     first, second, third = shown
     row = rooms.kind.index("one hop")
     assert first.truth == rooms.answers[row][0]
-    assert [len(its.boxes) for its in shown] == [2, 0, 2]
+    assert [its.boxes.isnan().any(1).tolist() for its in shown] == [[False] * 2, [True] * 2, [False] * 2]
     assert not (first.image == third.image).all()
     torch.testing.assert_close(first.boxes[1, [0, 2]], 160 * rooms.evidence[row, 1, [0, 2]])
     torch.testing.assert_close(first.boxes[1, [1, 3]], 96 * rooms.evidence[row, 1, [1, 3]])

@@ -144,11 +144,12 @@ def test_scores_by_hand():
     logits[1] = logits[1].roll(1)
     weights = torch.zeros(3, 1, 96, 160)  # as fine as the picture: all on the thing of the first question
     x0, y0, x1, y1 = (data.evidence[rows[0], 1] * torch.tensor([160, 96, 160, 96])).tolist()
-    weights[:, 0, round((y0 + y1) / 2), round((x0 + x1) / 2)] = 1
+    weights[:2, 0, round((y0 + y1) / 2), round((x0 + x1) / 2)] = weights[2, 0, 0, 0] = 1
     said = lambda *_: Answered(logits, weights)  # noqa: E731
     found = soft_attention.scored(said, batch, data, {"one hop": data.answers[rows[0]][0]})
     assert found["accuracy"].tolist() == [100, 0, 100] and found["chance"].tolist() == [100, 0, 0]
     assert found["on_thing"][0] == 100 and found["on_thing"][2].isnan()
+    assert found["others_on_thing"][0] == 0  # of the third question's weights
     assert found["on_thing_right"][1].isnan() and found["on_thing_wrong"][0].isnan()
     assert found["accuracy_two_hops"][1] == 0 and found["accuracy_two_hops"][0].isnan()
     assert found["accuracy_spatial"][:2].tolist() == [100, 0] and found["accuracy_spatial"][2].isnan()
@@ -207,6 +208,40 @@ def test_an_ensemble_of_none_is_refused():
 def test_principal_components_of_no_layers_are_refused():
     with pytest.raises(ValueError, match="x in soft_attention has `principal` and no `layers`; name some"):
         experiments.prepare(RUN, PARAMS | {"model": {"kind": "stacked", "principal": 3}})
+
+
+def test_who_is_shown_the_anchor_in_training_looks_at_it():
+    its = experiments.prepare(RUN, PARAMS | {"loss": {"shown": 1.0}})
+    data, model = its.train(), its.build()
+    batch, asked = data.__getitems__([*range(8)]), data.questions
+    anchor = asked.evidence[batch.index, 0]
+    told = ~anchor.isnan().any(1)
+    said = model(batch.maps, batch.picture, batch.words)
+    on = torch.stack(
+        [answers.on_evidence(w[:1], box[None])[0] for w, box in zip(said.weights, anchor, strict=True)]
+    )
+    plain = experiments.prepare(RUN, PARAMS).loss(model, batch)
+    want = plain - (on[told] + 1e-6).log().sum() / len(batch.index)
+    torch.testing.assert_close(its.loss(model, batch), want)
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    for _ in range(20):
+        optimizer.zero_grad()
+        its.loss(model, batch).backward()
+        optimizer.step()
+    assert its.loss(model, batch).isfinite() and its.loss(model, batch) < want - 0.5
+
+
+def test_each_seed_draws_rooms_of_its_own():
+    one, other = (experiments.prepare(replace(RUN, seed=n), PARAMS).train().questions for n in (0, 1))
+    assert not (one.pictures.shown == other.pictures.shown).all()
+
+
+@pytest.mark.parametrize("kind", ["most-frequent", "labels"])
+def test_options_that_nothing_reads_are_refused(kind):
+    with pytest.raises(ValueError, match=f"x in soft_attention is {kind}, which takes no options; leave"):
+        experiments.prepare(RUN, PARAMS | {"model": {"kind": kind, "hops": 3}})
+    with pytest.raises(ValueError, match="data of x: unknown key 'counts'; choose one of"):
+        experiments.prepare(RUN, PARAMS | {"model": {"kind": kind}, "data": {"counts": 3}})
 
 
 def test_unknown_kinds_are_refused():

@@ -142,16 +142,16 @@ def test_a_region_tells_where_it_lies():
     assert len(without(maps).flatten(1, 2)[0].unique(dim=0)) == 1
 
 
-def test_a_place_of_the_trunk_sees_a_thing_and_little_more():
+def test_a_place_of_the_trunk_sees_a_thing_and_little_more_around_its_own_middle():
     trunk = Trunk()
     assert trunk(torch.zeros(1, 3, 96, 160, dtype=torch.uint8))["own"].shape == (1, 96, 12, 20)
-    layers = [
-        layer for layer in trunk.layers if isinstance(layer, torch.nn.Conv2d)
-    ]  # without what normalises
+    kinds = torch.nn.Conv2d, torch.nn.ZeroPad2d  # without what normalises
+    layers = [layer for layer in trunk.layers if isinstance(layer, kinds)]
     picture = torch.zeros(1, 3, 96, 160, requires_grad=True)
     place = torch.nn.Sequential(*layers)(picture)[0, :, 6, 10].sum()
     rows, columns = torch.autograd.grad(place, picture)[0][0].abs().sum(0).nonzero().T
-    assert torch.equal(rows.unique(), torch.arange(37, 60)) and len(columns.unique()) == 23
+    for seen, n in ((rows, 6), (columns, 10)):
+        assert len(seen.unique()) == 23 and abs(seen.float().mean() - (8 * n + 3.5)) < 1
 
 
 @pytest.mark.parametrize("kind", [StackedAttention, Pooled, CrossAttention])

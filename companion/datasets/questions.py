@@ -142,8 +142,8 @@ def most_said(answers: Sequence[str]) -> str:
 
 
 def is_list(answers: Sequence[str]) -> bool:
-    """Are several things named, with commas between them?"""
-    return "," in most_said(answers)
+    """Are several things named, with a comma and a space between them?"""
+    return ", " in most_said(answers)
 
 
 class Questions(Dataset):
@@ -157,7 +157,7 @@ class Questions(Dataset):
         source: one of `SOURCES`.
         split: train or test; or validation, the questions about a fifth of the training pictures, and fit,
             the others.
-        seed: of drawn rooms.
+        seed: of drawn rooms, and of which photographs are kept.
         root: the folder that contains the dataset's folder; default $COMPANION_DATA.
         size: H and W that photographs are scaled to.
         answers: as many are known, the most frequent ones; default: all of training.
@@ -195,7 +195,13 @@ class Questions(Dataset):
             asked = parsed(source, "test", root) if split == "test" else learned
             order = np.random.default_rng(0).permutation(len(learned.paths))
             held, others = order[::HELD], np.setdiff1d(order, order[::HELD])
-            taught_by = (order if split in ("train", "test") else others)[:learned_from]
+            taught_by = order if split in ("train", "test") else others
+            if learned_from is not None:
+                if not 1 <= learned_from <= len(taught_by):
+                    raise ValueError(
+                        f"learned_from is {learned_from}; choose from 1 to the {len(taught_by)} photographs"
+                    )
+                taught_by = np.random.default_rng([seed, 1]).permutation(taught_by)[:learned_from]
             kept = {"validation": held, "test": np.arange(len(asked.paths))}.get(split, taught_by)
             known = vocabulary(learned, taught_by, answers)
             evidence = np.zeros((len(asked.question), 0, 4), np.float32)

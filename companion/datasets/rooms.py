@@ -64,6 +64,7 @@ KINDS = "three boys", "one boy", "one thing"  # of rooms, in turn
 SOME = "some things"  # the kind that is labelled
 SHARE = 0.25  # of the places there that hold a thing
 RADIUS = 6.5  # of a thing, in pixels
+NOWHERE = np.full(4, np.nan, np.float32)
 
 
 class Room(NamedTuple):
@@ -84,7 +85,7 @@ class Rooms(NamedTuple):
     question: list[str]
     answer: list[str]
     kind: list[str]  # one of `FULL`, or of `EASY`
-    evidence: Float32[np.ndarray, "Q 2 4"]  # x0 y0 x1 y1 in pixels of the anchor and of the thing, or NaN
+    evidence: Float32[np.ndarray, "Q 2 4"]  # x0 y0 x1 y1 in pixels of anchor and thing; NaN if not asked for
 
 
 class Labelled(NamedTuple):
@@ -296,7 +297,7 @@ def about(room: Room, kind: str, anchor: int, target: int, column: int) -> tuple
         where = f"{ON[target]} {'behind' if target < anchor else 'in front of'} {named}"
     evidence = np.stack([room.boxes[0, anchor, column], room.boxes[1, target, column]])
     if kind == "where":
-        return kind, f"where is {named} ?", SIDES[column], evidence[[0, 0]]
+        return kind, f"where is {named} ?", SIDES[column], np.stack([evidence[0], NOWHERE])
     if kind == "on one side":
         where = f"{ON[target]} {SIDES[column]}"
     if kind == "colour":
@@ -314,7 +315,7 @@ def alone(rng: np.random.Generator, room: Room) -> list[tuple[str, str, str, np.
         evidence = room.boxes[:, row, column]
         found.append(("one boy", f"what is {on} ?", THINGS[room.things[row, column]], evidence))
         tint = names[room.anchors[row, column]]
-        found.append(("furniture", f"what colour is {anchor} ?", tint, evidence[[0, 0]]))
+        found.append(("furniture", f"what colour is {anchor} ?", tint, np.stack([evidence[0], NOWHERE])))
         if row == asked_for:
             tint = names[room.colours[row, column]]
             found.append(("its colour", f"what colour is the thing {on} ?", tint, evidence))
@@ -325,7 +326,7 @@ def told(rng: np.random.Generator, room: Room) -> list[tuple[str, str, str, np.n
     """Questions about a room with one thing: a list of what is there answers them."""
     row, column = np.argwhere(~np.isnan(room.boxes[1, ..., 0]))[0]
     true, box = room.things[row, column], room.boxes[1, row, column]
-    evidence, nowhere = np.stack([box, box]), np.full((2, 4), np.nan)
+    evidence, nowhere = np.stack([box, box]), np.stack([NOWHERE, NOWHERE])
     yes, boys = rng.random() < 0.5, int((~np.isnan(room.boxes[0, 1, :, 0])).sum())
     asked_for = true if yes else rng.choice(np.delete(np.arange(len(THINGS)), true))
     return [

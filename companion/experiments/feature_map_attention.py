@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from companion import presets
 from companion.datasets import labelled_videos
 from companion.datasets.labelled_videos import LabelledVideos
-from companion.datasets.video_clips import Clips, VideoClips
+from companion.datasets.video_clips import Clips, VideoClips, in_pixels
 from companion.experiments.context import groups
 from companion.experiments.releases import asked
 from companion.files import checkout, fingerprint
@@ -144,6 +144,11 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
     def group() -> dict[str, Bool[Tensor, " C"]]:
         return groups(side("test"))
 
+    @cache
+    def size() -> tuple[int, int]:
+        H, W = truth[0]["size"] if (truth := side("test").truth) else (1, 1)
+        return H, W
+
     def loss(model: nn.Module, batch: Clips) -> Float[Tensor, ""]:
         return feature_map_attention.objective(model, batch.frames, batch.label, **params.get("loss", {}))
 
@@ -155,24 +160,33 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         build=build,
         params=params,
         loss=loss,
-        score=lambda model, batch: scored(model, batch, group()),
+        score=lambda model, batch: scored(model, batch, group(), size()),
         units=presets.claimed(run.chapter),
         frames=params["data"]["frames"],
     )
 
 
-def scored(model: Callable, batch: Clips, groups: dict) -> dict[str, Float[Tensor, " B"]]:
+def scored(
+    model: Callable, batch: Clips, groups: dict, size: tuple[int, int]
+) -> dict[str, Float[Tensor, " B"]]:
     """`accuracy` and `within_*`, see `clouds.within`. And of attention, where it is known what decides, in
     percent, the mean over all frames in which it is seen: `on_thing`, how much lies on it; `still_on_thing`,
-    how much would if the clip's mean attention lay on each frame; `others_on_thing`, that of another
-    clip of the batch; `uniform`, that of equal weights.
+    how much would if their mean attention lay on each of them; `others_on_thing`, that of a clip half a batch
+    away (its neighbours may be of the same scene); `uniform`, that of equal weights.
+
+    Args:
+        size: H and W of the pictures, of which the boxes are.
     """
     said = model(batch.frames)
     found = clouds.within(feature_map_attention.answer(said.logits), batch.label, groups)
     if said.weights is None or batch.boxes is None:
         return found
     B, T, E, _ = batch.boxes.shape
-    boxes = ((batch.boxes + 1) / 2).flatten(0, 2)
+    h, w = said.weights.shape[2:]
+    pixels = in_pixels(batch.boxes.cpu().unflatten(-1, (2, 2)), *size)
+    places = pixels * w / size[1]  # a place is a square; those of the last row may reach beyond the picture
+    boxes = (places / torch.tensor([w, h])).flatten(-2).flatten(0, 2).to(batch.boxes)
+    seen = (~batch.boxes.isnan()).all(-1).any(2).to(said.weights)[..., None, None]
 
     def lies(weights: Float[Tensor, "B T h w"]) -> Float[Tensor, " B"]:
         each = weights[:, :, None].expand(-1, -1, E, -1, -1).flatten(0, 2)
@@ -181,7 +195,7 @@ def scored(model: Callable, batch: Clips, groups: dict) -> dict[str, Float[Tenso
     weights = said.weights
     return found | {
         "on_thing": lies(weights),
-        "still_on_thing": lies(weights.mean(1, keepdim=True).expand_as(weights)),
-        "others_on_thing": lies(weights.roll(1, 0)),
+        "still_on_thing": lies(((weights * seen).sum(1, True) / seen.sum(1, True)).expand_as(weights)),
+        "others_on_thing": lies(weights.roll(B // 2, 0)),
         "uniform": lies(torch.full_like(weights, 1 / weights[0, 0].numel())),
     }

@@ -19,7 +19,7 @@ from companion.experiments.fixed import Fixed
 from companion.files import checkout, fingerprint
 from companion.metrics import answers
 from companion.models import backbones, picture_features, stacked_attention, wildcat
-from companion.models.stacked_attention import CrossAttention, Pooled, StackedAttention, Trunk
+from companion.models.stacked_attention import Answered, CrossAttention, Pooled, StackedAttention, Trunk
 from companion.models.wildcat import Wildcat
 from companion.ops.principal import principal
 from companion.presets import check_options
@@ -39,6 +39,9 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
     With `layers` they read maps of ImageNet's network at rest, with `principal` as many principal components
     of them over the pictures of training; with weights of a `trunk` maps of that network for rooms, at rest;
     else such a network, from scratch and trained with the rest. Of `members` the answers are averaged.
+
+    With `shown` in their loss they are told in training where the anchor is: minus the logarithm of the first
+    hop's attention on it, times `shown`, is added. (Not in the papers; it tells what can be learned.)
     """
     kind = params["model"].get("kind")
     if kind not in (*KINDS, FREQUENT, LABELS):
@@ -46,7 +49,14 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
             f"unknown kind {kind!r} of {run.variant} in {run.chapter}; choose one of {', '.join(KINDS)},"
             f" {FREQUENT} or {LABELS}"
         )
-    return from_labels(run, params) if kind == LABELS else from_answers(run, params, root)
+    if kind not in KINDS and len(params["model"]) > 1:
+        raise ValueError(f"{run.variant} in {run.chapter} is {kind}, which takes no options; leave them out")
+    where = f"companion/experiments/{run.chapter}.yaml, data of {run.variant}"
+    if kind == LABELS:
+        check_options(where, params["data"], LabelledRooms, "split", "seed")
+        return from_labels(run, params)
+    check_options(where, params["data"], Questions, "source", "split", "seed", "root")
+    return from_answers(run, params, root)
 
 
 def fingerprints(run: Run, params: dict, root: str | Path | None) -> dict[str, str]:
@@ -100,8 +110,8 @@ def from_answers(run: Run, params: dict, root: str | Path | None) -> Experiment:
         )
     if K is not None and not layers:
         raise ValueError(f"{run.variant} in {run.chapter} has `principal` and no `layers`; name some")
-    if members < 1:
-        raise ValueError(f"{run.variant} in {run.chapter} has {members} members; give it 1 or more")
+    if not isinstance(members, int) or members < 1:
+        raise ValueError(f"{run.variant} in {run.chapter} has {members!r} members; give it 1 or more")
     if layers and not backbones.installed():
         layers, params = None, params | {"model": {"kind": kind} | options}
     channels = picture_features.channels(layers) if layers else Trunk.channels
@@ -164,8 +174,17 @@ def from_answers(run: Run, params: dict, root: str | Path | None) -> Experiment:
     def often() -> dict[str, str]:
         return guesses(side("train"))
 
+    spread = dict(params.get("loss", {}))
+    shown = spread.pop("shown", 0)
+
     def loss(model: nn.Module, batch: Asking) -> Float[Tensor, ""]:
-        return stacked_attention.objective(model, batch, each=each(), **params.get("loss", {}))
+        def missed(said: Answered) -> Float[Tensor, " B"]:
+            anchor = side("train").evidence[batch.index.cpu(), 0].to(said.weights.device)
+            on = answers.on_evidence(said.weights[:, 0], anchor.nan_to_num())
+            return -shown * (on + 1e-6).log() * ~anchor.isnan().any(1)
+
+        besides = missed if shown else None
+        return stacked_attention.objective(model, batch, each=each(), besides=besides, **spread)
 
     return (Fixed if kind == FREQUENT else Experiment)(
         data=partial(fingerprints, run, params, root),

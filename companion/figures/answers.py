@@ -20,13 +20,13 @@ class Reply(NamedTuple):
     weights: Float[Tensor, "K h w"]  # of each hop
     unknown: Sequence[str] = ()  # words of the question
     truth: str = ""  # the right answer, where it is known
-    boxes: Float[Tensor, "E 4"] | None = None  # of the evidence, in pixels
+    boxes: Float[Tensor, "E 4"] | None = None  # of anchor and thing, in pixels, or NaN; none if not known
 
 
 def replies(asked: Sequence[Reply]) -> Image:
     """A row a question: the picture with question and answers, then the weights of each hop over it.
 
-    Answers below one percent are left out. The last box of the evidence, the thing, is solid, others dashed.
+    Answers below one percent are left out. The box of the anchor is dashed, that of the thing is not.
     """
     hops = max(len(reply.weights) for reply in asked)
     height, width = asked[0].image.shape[1:]
@@ -48,8 +48,8 @@ def replies(asked: Sequence[Reply]) -> Image:
             axes.imshow(large.numpy(), cmap="inferno", alpha=0.65)
             axes.set_title(f"hop {k}: at most {100 * weights.max():.0f} % a region", fontsize=8)
         for axes in (first, *others):
-            boxes = [] if reply.boxes is None else reply.boxes.tolist()
-            for left, box in enumerate(reversed(boxes)):
-                outline(axes, box, TRUTH, linestyle=DASHES if left else "-", linewidth=1.2)
+            for box, line in zip([] if reply.boxes is None else reply.boxes, (DASHES, "-"), strict=False):
+                if not box.isnan().any():
+                    outline(axes, box.tolist(), TRUTH, linestyle=line, linewidth=1.2)
     text = "; ".join(f"{reply.question} {next(iter(reply.answers))}" for reply in asked)
     return picture(figure, f"questions, answers and attention: {text}", "jpeg")

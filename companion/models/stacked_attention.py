@@ -18,7 +18,7 @@ Letters: P pictures of a batch, B questions about them, L words, V words known, 
 picture (N in all), D channels of their features, d the size of all vectors, K hops.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -42,14 +42,20 @@ class Answered(NamedTuple):
 class Trunk(nn.Module):
     """A network that begins from nothing: maps at an eighth of the size, and the mean around each place.
 
-    Each place sees 23 pixels of the picture: a thing of a room and what it lies on, not what is behind that.
+    The convolutions see 23 pixels of the picture, around the middle of the place, and 39 with the places
+    around: a thing of a room, what it lies on, and often a part of what is behind. (The norms see all of it.)
     """
 
     channels = {"own": 96, "around": 96}
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = convolutions(3, ((24, 3, 2), (48, 3, 2), (64, 3, 1), (96, 3, 2), (96, 1, 1)))
+        behind = nn.ZeroPad2d((0, 1, 0, 1))  # else a place looks half of its size to the left, and up
+        self.layers = nn.Sequential(
+            *convolutions(3, ((24, 3, 2), (48, 3, 2), (64, 3, 1))),
+            *(behind, nn.Conv2d(64, 96, 3, 2), nn.GroupNorm(8, 96), nn.ReLU()),
+            *convolutions(96, ((96, 1, 1),)),
+        )
 
     def forward(self, pictures: UInt8[Tensor, "P 3 H W"]) -> dict[str, Float[Tensor, "P D h w"]]:
         own = self.layers(pictures.float() / 127.5 - 1)
@@ -255,7 +261,7 @@ class Pooled(nn.Module):
             asked = self.encode(words)
             seen = torch.cat([seen, asked], 1) if self.join else seen + asked
         if self.join:
-            seen = torch.tanh(self.join(self.dropout(seen)))
+            seen = torch.tanh(self.join(seen))
         return Answered(self.answer(self.dropout(seen)), seen.new_zeros(len(seen), 0, 1, 1))
 
 
@@ -361,7 +367,14 @@ class MostFrequent(nn.Module):
         return Answered(self.often.expand(len(words), -1), self.often.new_zeros(len(words), 0, 1, 1))
 
 
-def objective(model: nn.Module, batch: tuple, *, each: float, smoothing: float = 0.0) -> Float[Tensor, ""]:
+def objective(
+    model: nn.Module,
+    batch: tuple,
+    *,
+    each: float,
+    smoothing: float = 0.0,
+    besides: Callable[[Answered], Float[Tensor, " B"]] | None = None,
+) -> Float[Tensor, ""]:
     """Cross-entropy of the answers, of a question whose answer is not known 0; the mean over pictures.
 
     Of an ensemble the mean over its members.
@@ -370,6 +383,7 @@ def objective(model: nn.Module, batch: tuple, *, each: float, smoothing: float =
         each: questions a picture, on average: divides the sum over a picture's questions. Not the number in
             the batch, so that several processes share a batch as one has it.
         smoothing: so much of the truth is spread over all answers.
+        besides: what each question adds to its cross-entropy.
     """
     asked = batch.maps, batch.picture, batch.words
     said = model.each(*asked) if isinstance(model, Ensemble) else [model(*asked)]
@@ -377,4 +391,6 @@ def objective(model: nn.Module, batch: tuple, *, each: float, smoothing: float =
         F.cross_entropy(one.logits, batch.answer, ignore_index=-1, label_smoothing=smoothing, reduction="sum")
         for one in said
     ]
+    if besides:
+        totals = [total + besides(one).sum() for total, one in zip(totals, said, strict=True)]
     return sum(totals) / len(said) / (len(next(iter(batch.maps.values()))) * each)

@@ -11,7 +11,7 @@
 # %% [markdown]
 # # Soft attention in feature maps, and soft against hard
 #
-# *Slides "Soft attention in feature maps" (Sharma, Kiros and Salakhutdinov, "Action recognition using visual attention", ICLR workshop 2016) and, once more, "Soft attention vs. hard attention".*
+# *Slides "Soft attention in feature maps" (Sharma, Kiros and Salakhutdinov, "Action recognition using visual attention", ICLR workshop 2016) and "Soft attention vs. hard attention".*
 #
 # **Question.** A recurrent network reads a video frame by frame, and weights the places of each frame by what it knows so far. Do the weights follow what decides? And what would it cost, or spare, to look at one place only?
 
@@ -40,26 +40,42 @@ pd.set_option("display.max_colwidth", 200)
 # %% [markdown]
 # ## The idea
 #
-# A network at rest has made a map of each of $T$ frames: $D$ features $X_{t,i}$ at each of $K$ places $i$. An LSTM reads one vector a frame, and its state says what that vector is:
+# A frozen network has made a map of each of $T$ frames: $D$ features $X_{t,i}$ at each of $K$ places $i$. An LSTM reads one vector a frame, and its state says what that vector is:
 #
 # $$l_t = \mathrm{softmax}(W h_{t-1}), \qquad x_t = \sum_{i=1}^K l_{t,i} X_{t,i}, \qquad h_t = \mathrm{LSTM}(x_t, h_{t-1}), \qquad y_t = \mathrm{softmax}(V \tanh(U h_t)).$$
 #
-# The weights $l_t$ of a frame are chosen *before* it is seen, from the frames before; $h_0$ is what a small network makes of the mean of all maps. The answer is the mean of all $y_t$. The loss is the cross-entropy after each frame, plus a penalty that asks each place to be looked at as long
-# as any other ("doubly stochastic": the weights sum to 1 over places, and should over time):
+# | letter | what | here |
+# |---|---|---|
+# | $T$ | frames of a clip | 8 |
+# | $K$ | places of a map | 23 x 40 = 920 |
+# | $D$ | features of a place | 40 |
+# | $l_{t,i}$ | weight of place $i$ in frame $t$, what is called attention | one number |
+# | $x_t$ | what the LSTM reads of frame $t$ | 40 numbers |
+# | $h_t$ | its state after frame $t$ | 128 numbers |
+# | $y_{t,c}$ | probability of class $c$ after frame $t$ | one number; six classes |
+# | $W, U, V, A, B, w, b$ | learned matrices, vectors and numbers | |
+# | $\lambda$ | weight of a penalty | 0 unless said |
+#
+# The weights of a frame depend on the state alone. It holds the frames read so far, and the mean of all maps of the clip, from which a small network makes the LSTM's first state and memory; frame $t$ itself enters through that mean only. The answer is the mean of all $y_t$. The loss is the cross-entropy after each frame, $c$ being
+# the clip's class, plus a penalty on what each place is given over time ("doubly stochastic": the weights sum to 1 over places, and should over time):
 #
 # $$L = \frac1T \Big[ -\sum_t \log y_{t,c} + \lambda \sum_i \big(1 - \sum_t l_{t,i}\big)^2 \Big].$$
 #
-# `soft` is this model; `soft-features` is that of the authors' code, where weights come from a small network of the state *and the frame's own features*, so that it can look at what it sees now. Then the same network reads
+# All weights of a clip sum to $T$, so with fewer frames than places the 1 is out of reach; what the penalty does is to spread the weights towards $T/K$ at each place.
 #
-# - one place alone (`hard`): drawn from $l_t$ in training, the likeliest when tested. Drawing has no gradient; REINFORCE (chapter 05) has one: $\nabla \log l_{t,i}$ of the place that was drawn, times how much better the answer was than expected.
-# - a window (`crop`): its middle and size are four numbers of the state, and it is cut out with a gradient (chapter 11).
+# `soft` is this model, written from memory of the paper, which could not be opened. `soft-features` is that of the authors' code: it also looks at the frame itself, by a small network,
+#
+# $$e_{t,i} = w \cdot \tanh(A X_{t,i} + B h_{t-1} + b), \qquad l_t = \mathrm{softmax}(e_t).$$
+#
+# Then the same network reads
+#
+# - one place alone, `hard` (scores from the state) and `hard-features` (from state and features): drawn from $l_t$ in training, the likeliest when tested. Drawing has no gradient, and REINFORCE (chapter 05) estimates one: $\nabla \log l_{t,i}$ of the drawn place, times the reward minus the reward that was expected. The reward is the probability that the mean of all $y_t$ gives to the right class; a linear layer on the state expects it.
+# - a window (`crop`): its middle, width and height are four numbers of the state, and the mean of 3 x 3 samples in it is read by bilinear interpolation, so that the answer has a gradient with respect to them (chapter 11).
 # - without attention: the mean (`mean`) or the highest value (`max`) over all places; and a softmax regression of all features of a frame (`regression`), as in the paper's table.
 #
-# Everything else is equal: data, maps, LSTM, epochs. So the differences are those of looking. The paper's LSTM has three layers, the authors' code has one, and so have all models here but `soft-three-layers` and `soft-features-three-layers`.
+# Data, maps and epochs are equal, and so is the LSTM, of one layer as in the authors' code, but in `soft-three-layers` and `soft-features-three-layers` (the paper has three) and in `regression`, which has none. `-features` has the parameters of its small network besides.
 #
 # ## The model
-#
-# The imported file, not a copy.
 
 # %% tags=["nbval-ignore-output", "picture"]
 figures.source(feature_map_attention)
@@ -67,11 +83,12 @@ figures.source(feature_map_attention)
 # %% [markdown]
 # ## The data
 #
-# The simulator's clips of two groups of actions in which the body moves in the same way, and only what is held before the chest, or at the face, tells the class: evidence that moves, of which the box is known in each frame and never used to train. It is small, less than a hundredth of the picture, so the maps are early and fine ones: 40 channels at 23 x 40 places, after five blocks of EfficientNet-Lite0 at rest. Who learns is not who is tested: the people are others. UCF-11's layout is read through `root` (`docs/data.md`); those videos were not at hand.
+# The simulator's clips of two groups of actions. *Chest*: reading, writing, playing with a tablet. *Face*: drinking, brushing teeth, making a phone call. Within a group the body moves alike, and only the thing that is taken out of a crate differs; copies of all things of the group stay on a counter, so that their presence tells nothing. The thing moves, its box is known in each frame
+# and is never used to train. It is small, less than a hundredth of the picture, so the maps are early and fine ones: 40 channels at 23 x 40 places, after five blocks of EfficientNet-Lite0. No person is in both training and test. Folders of labelled videos in the layout of UCF-11 are read through `root` (`docs/data.md`); the videos of UCF-11 itself were not at hand.
 #
 # ## Training
 #
-# The quick run's `soft-features` begins with the weights of a run of the profile `full` (`results/weights/07_soft_features.safetensors`, the checkpoint of the record `simulated/full/cross_subject/soft-features-fold0-seed0`) and goes on for two epochs; the people that it is tested on were in neither training. `mean` begins from nothing. Without ImageNet's weights both do, on maps of a small random network.
+# The quick run's `soft-features` begins with the weights of a run of the profile `full` and goes on for two epochs; the people that it is tested on were in neither training. `mean` begins from nothing. Where ImageNet's weights are not installed both do, on maps of a small random network.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=1.0
 name = "07_feature_map_attention"
@@ -82,14 +99,14 @@ experiments.losses(done)
 # %% [markdown]
 # ## Where it looks
 #
-# The weights of each frame over it, each place with its eight neighbours; framed: what decides, in the frames in which it is seen. Of `hard` all weight lies on the one place that it reads.
+# The weights of each frame over it. Each place shows the sum of its own weight and those of its eight neighbours, for single places are too small to be seen; framed is the thing that decides, where it is out of the crate. A clip of each group.
 
 # %% tags=["nbval-ignore-output", "picture"]
 for run, one in done.items():
     weighs = getattr(one.model, "where", None) is not None
     if weighs:
         test = one.experiment.test()
-        rows = [0, len(test) // 2]
+        rows = [test.label.tolist().index(k) for k in (0, len(test.classes) // 2)]
         with torch.no_grad():
             said = one.model(test.__getitems__(rows).frames)
         said = said._replace(logits=feature_map_attention.answer(said.logits))
@@ -100,8 +117,8 @@ for run, one in done.items():
 # %% [markdown]
 # ## Numbers
 #
-# In percent: `accuracy` over all actions; `within` a group, when it is known that it is this group, so that chance is 33 %. `on_thing`: the share of the weights inside the box of what decides, over the frames in which it is seen; `still_on_thing`: the same if the clip's mean weights
-# lay on each frame, so that the difference is what *following* is worth; `others_on_thing`: the weights of another clip; `uniform`: equal weights.
+# In percent: `accuracy` over all six actions, so that chance is 16.7 %; `within_chest`, `within_face`: if one chooses among the three actions of the clip's group only, chance is 33.3 %. `on_thing`: the share of the weights inside the box of the thing, over the frames in which it is seen; `still_on_thing`: the same after the weights of each frame
+# were replaced by their mean over the clip, so that the difference is what *following* the thing is worth; `others_on_thing`: the weights of another clip; `uniform`: equal weights. The two rows are no contrast, for one began with what a longer training has taught, and few clips are tested: the fair comparison is the profile `full` below.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=15.0
 numbers = experiments.metrics(done, "protocol", "variant").round(1)
@@ -137,8 +154,8 @@ tables.contrast(measured, name, penalised, [*columns, *lies], "cross_subject", s
 # %% [markdown]
 # ## Soft against hard
 #
-# The same data, maps, LSTM and epochs, read in three ways. `cost`: millions of multiply-adds a clip when it is tested, without the backbone; `minutes`: making the data of its seed where no run before it had, training and testing, on one core.
-# `gradient_agreement`: how much the gradients of two batches agree, of the weights that say where to look, before training, in percent; 100 if they were equal, 0 if they are noise. It stands for the variance of the gradient, of which only the ratio to the mean matters.
+# The same data, maps, LSTM and epochs, read in three ways. `cost`: millions of multiply-adds a clip when it is tested, behind the frozen network; `minutes`: one run on one core.
+# `gradient_agreement`: of the last layer that decides where to look, before training, gradients are computed on 100 batches; their mean inner product, two by two, divided by their mean squared length, in percent: 100 if all were equal, 0 if they were noise. That layer differs, so compare `soft` with `hard`, and `soft-features` with `hard-features`.
 
 # %%
 ways = ["soft", "soft-features", "hard", "hard-features", "crop", "mean"]
@@ -148,8 +165,7 @@ tables.contrast(measured, name, ways, costs, "cross_subject", source="simulated"
 # %% [markdown]
 # ## What the paper reports
 #
-# The paper's table could not be opened here, and none of its numbers stands in this book. What is known comes from the authors' code: one LSTM layer, weights that come from state *and* features, and no penalty ($\lambda = 0$) in all of its scripts. So what the paper draws, weights from the
-# state alone, is not what was run.
+# The paper's table could not be opened here, and none of its numbers stands in this book. The authors' code has one LSTM layer, weights that come from state *and* features, and no penalty ($\lambda = 0$) in all of its scripts, which is not the equation above; which of the two gave the printed numbers is not known.
 #
 # ## Claims
 #
@@ -162,15 +178,15 @@ tables.printed_claims(tables.claims(notebook=name))
 # %% [markdown]
 # ## Exercises
 #
-# 1. `soft` chooses its weights before it sees the frame, `soft-features` after. What does the difference of `on_thing` and `still_on_thing` say of each?
-# 2. With $\lambda$ very large, what must the weights sum to over time at each place, and which of the other models does just that?
-# 3. After the quick run print, in a new cell, `done[run].model.multiply_adds(8)` for the run `soft-features`: multiply-adds of a clip of eight frames, by part. Which part is the largest? How much of the whole does hard attention spare, which reads one place in place of 920? What would it have to give up to spare more?
+# 1. The weights of `soft` depend on the state alone, those of `soft-features` on the frame too. What does the difference of `on_thing` and `still_on_thing` say of each?
+# 2. With $T = 8$ frames and $K = 920$ places, what is the least value of $\sum_i (1 - \sum_t l_{t,i})^2$, and which of the models without attention has it?
+# 3. After the quick run print, in a new cell, `done[run].model.multiply_adds(8)` for the run `soft-features`: multiply-adds of a clip of eight frames, by part. Which part is the largest, and how much of the whole would `hard-features` spare, which reads one place in place of 920?
 #
 # <details><summary>Answers</summary>
 #
 # 1. Over the frames in which the thing is seen, weights that are the same in each frame have no difference. `soft` can only bet on where a thing will be, from what was seen before; `soft-features` sees the frame that it weights, and where the difference is large the weights follow the thing.
-# 2. Each frame's weights sum to 1, so those of $T$ frames to $T$ over all $K$ places; the penalty is least if each place gets $T/K$ of it. Equal weights in each frame do that, and that is `mean`. (Other weights do too, if they take turns.)
-# 3. `look`, 38.7 of 40.2 million: features and state of all 920 places go through a small network in each frame. To read one place in place of all spares `read`, 0.3 million, less than 1 %. Much is spared only if the other places are never computed: if `where` comes from the state alone (`hard` has no projection of features) and the backbone itself runs on a small piece of the frame around the place, as in chapter 05. Then nothing can be looked for, only expected, and $h_0$, which here reads the mean of all maps, needs another source.
+# 2. All sums are $T/K = 0.0087$ then, and the value is $(K - T)^2 / K = 904$. Equal weights in each frame have it, and those are what `mean` reads. (Other weights do too, if they take turns.)
+# 3. `look`, 38.8 of 40.2 million: features and state of all 920 places go through a small network in each frame. To read one place in place of all spares `read`, 0.3 million, less than 1 %. `hard`, whose scores come from the state alone, spares `look` too (0.9 million are left), but it can look for nothing, only expect it.
 #
 # </details>
 #
