@@ -87,8 +87,8 @@ def test_weights_are_begun_with_where_imagenets_maps_are_read(tmp_path, monkeypa
 
 
 def test_scores_by_hand():
-    """Two clips of three frames of 14 x 16 pixels, in 4 x 4 places. The thing is seen in the first two frames,
-    and all weight of the first clip follows it.
+    """Two clips of three frames of 14 x 16 pixels, in 4 x 4 places. The thing is seen in two frames, and all
+    weight of the first clip follows it.
     """
     weights = torch.zeros(2, 3, 4, 4)
     weights[0, 0, 0, 0] = weights[0, 1, 3, 3] = weights[0, 2, 2, 0] = weights[1, :, 0, 3] = 1

@@ -117,8 +117,8 @@ for run, one in done.items():
 # %% [markdown]
 # ## Numbers
 #
-# In percent: `accuracy` over all six actions, so that chance is 16.7 %; `within_chest`, `within_face`: if one chooses among the three actions of the clip's group only, chance is 33.3 %. `on_thing`: the share of the weights inside the box of the thing, over the frames in which it is seen; `still_on_thing`: the same after the weights of each frame
-# were replaced by their mean over the clip, so that the difference is what *following* the thing is worth; `others_on_thing`: the weights of another clip; `uniform`: equal weights. The two rows are no contrast, for one began with what a longer training has taught, and few clips are tested: the fair comparison is the profile `full` below.
+# In percent: `accuracy` over all six actions, so that chance is 16.7 %; `within_chest`, `within_face`: if one chooses among the three actions of the clip's group only, chance is 33.3 %. `on_thing`: the share of the weights inside the box of the thing, over the frames in which it is seen; `still_on_thing`: the same after the weights of each of these frames
+# were replaced by their mean over them, so that the difference is what *following* the thing is worth; `others_on_thing`: the weights of another clip; `uniform`: equal weights. The two rows are no contrast, for one began with what a longer training has taught, and few clips are tested: the fair comparison is the profile `full` below.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=15.0
 numbers = experiments.metrics(done, "protocol", "variant").round(1)
@@ -129,12 +129,12 @@ numbers.filter([*columns, *lies])
 # %% [markdown]
 # ## Does it follow what moves?
 #
-# Profile `full`: mean ± sd over n seeds, each with other performances.
+# Profile `full`: mean ± sd over n seeds, each with other performances. `-deep` reads later and coarser maps, after eleven blocks, with steps of 16 pixels in place of 4: the early maps were chosen for `soft-features`, and other maps may suit the mean better.
 
 # %%
 measured = tables.measured()
 models = ["soft", "soft-three-layers", "soft-features", "soft-features-three-layers"]
-models += ["mean", "max", "regression"]
+models += ["mean", "max", "regression", "soft-features-deep", "mean-deep"]
 tables.contrast(measured, name, models, columns, "cross_subject", source="simulated")
 
 # %%
