@@ -68,6 +68,17 @@ def test_a_trunk_begins_from_pictures():
 
 
 @pytest.mark.parametrize(("pooling", "M"), [("mean", 4), ("max", 0)])
+def test_a_place_of_the_trunk_looks_around_its_own_middle():
+    kinds = torch.nn.Conv2d, torch.nn.ZeroPad2d  # without what normalises
+    layers = [layer for layer in wildcat.Trunk().layers if isinstance(layer, kinds)]
+    picture = torch.zeros(1, 3, 96, 128, requires_grad=True)
+    place = torch.nn.Sequential(*layers)(picture)[0, :, 6, 8].sum()
+    for seen, n in zip(
+        torch.autograd.grad(place, picture)[0][0].abs().sum(0).nonzero().T, (6, 8), strict=True
+    ):
+        assert len(seen.unique()) == 55 and abs(seen.unique().float().mean() - (8 * n + 3.5)) < 1
+
+
 def test_what_makes_no_sense_is_refused(pooling, M):
     with pytest.raises(ValueError, match="choose wildcat, average"):
         Wildcat(6, 2, pooling=pooling, M=M)

@@ -41,8 +41,12 @@ class Trunk(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        stages = (16, 2), (24, 2), (32, 1), (48, 2), (64, 1), (self.channels, 1)
-        self.layers = convolutions(3, [(width, 3, stride) for width, stride in stages])
+        behind = nn.ZeroPad2d((0, 1, 0, 1))  # else a place looks half of its size to the left, and up
+        self.layers = nn.Sequential(
+            *convolutions(3, ((16, 3, 2), (24, 3, 2), (32, 3, 1))),
+            *(behind, nn.Conv2d(32, 48, 3, 2), nn.GroupNorm(8, 48), nn.ReLU()),
+            *convolutions(48, ((64, 3, 1), (self.channels, 3, 1))),
+        )
 
     def forward(self, pictures: UInt8[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B D h w"]]:
         return {self.layer: self.layers(pictures.float() / 127.5 - 1)}
