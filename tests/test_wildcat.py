@@ -67,7 +67,6 @@ def test_a_trunk_begins_from_pictures():
     assert Wildcat(64, 6, layer="own", trunk=wildcat.Trunk())(batch.maps).heatmaps.shape == (2, 6, 12, 16)
 
 
-@pytest.mark.parametrize(("pooling", "M"), [("mean", 4), ("max", 0)])
 def test_a_place_of_the_trunk_looks_around_its_own_middle():
     kinds = torch.nn.Conv2d, torch.nn.ZeroPad2d  # without what normalises
     layers = [layer for layer in wildcat.Trunk().layers if isinstance(layer, kinds)]
@@ -79,6 +78,7 @@ def test_a_place_of_the_trunk_looks_around_its_own_middle():
         assert len(seen.unique()) == 55 and abs(seen.unique().float().mean() - (8 * n + 3.5)) < 1
 
 
+@pytest.mark.parametrize(("pooling", "M"), [("mean", 4), ("max", 0)])
 def test_what_makes_no_sense_is_refused(pooling, M):
     with pytest.raises(ValueError, match="choose wildcat, average"):
         Wildcat(6, 2, pooling=pooling, M=M)
