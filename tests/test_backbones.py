@@ -125,16 +125,30 @@ def test_layers_of_pictures_are_the_whole_networks():
 
 
 def test_an_untrained_network_has_the_same_layers():
+    black = torch.zeros(1, 3, 64, 96, dtype=torch.uint8)
     with pytest.raises(ValueError, match="unknown precision 'f16'; choose f32 or bf16"):
-        picture_features.Layers(False, "f16")
-    found = picture_features.Layers(trained=False)(torch.zeros(1, 3, 64, 96, dtype=torch.uint8))
+        picture_features.Layers(black, "f16")
+    found = picture_features.Layers(black)(black)
     assert {name: maps.shape[1] for name, maps in found.items()} == picture_features.channels()
-    some = picture_features.Layers(False, layers=["block 4", "block 2"])
-    assert len(some.blocks) == 5 and repr(some) != repr(picture_features.Layers(False, layers=["block 4"]))
-    every = picture_features.Layers(False, layers=[*picture_features.CHANNELS])
+    some = picture_features.Layers(black, layers=["block 4", "block 2"])
+    assert len(some.blocks) == 5 and repr(some) != repr(picture_features.Layers(black, layers=["block 4"]))
+    every = picture_features.Layers(black, layers=[*picture_features.CHANNELS])
     for net in (some, every):
-        found = net(torch.zeros(1, 3, 64, 96, dtype=torch.uint8))
+        found = net(black)
         assert {name: maps.shape[1] for name, maps in found.items()} == picture_features.channels(net.layers)
     with pytest.raises(ValueError, match="unknown layer 'block 16'; choose block 0 to block 15, or head"):
-        picture_features.Layers(False, layers=["block 16"])
-    assert not any(value.requires_grad for value in picture_features.Layers(trained=False).parameters())
+        picture_features.Layers(black, layers=["block 16"])
+    assert not any(value.requires_grad for value in picture_features.Layers(black).parameters())
+
+
+def test_maps_of_an_untrained_network_do_not_fade():
+    pictures = torch.from_numpy(skimage.chelsea()[:160, :224].transpose(2, 0, 1).copy())[None]
+    nets = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        nets.append(picture_features.Layers(pictures))
+    found, again, other = (net(pictures) for net in nets)
+    for name, maps in found.items():
+        assert torch.equal(maps, again[name]) and not torch.equal(maps, other[name])
+        kept = maps.half().float()
+        assert 0.3 < kept.std() < 3 and F.group_norm(kept, 1).std() == pytest.approx(1, abs=0.05)

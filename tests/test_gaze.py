@@ -215,3 +215,15 @@ def test_the_trunk_mirrors_half_of_the_pictures_in_training():
     same = [torch.allclose(one, found[0], atol=1e-5) for one in trained]
     turned = [torch.allclose(one, mirrored, atol=1e-5) for one in trained]
     assert all(a != b for a, b in zip(same, turned, strict=True)) and 10 < sum(turned) < 30
+
+
+def test_a_place_of_the_trunk_looks_around_its_own_middle():
+    kinds, trunk = (torch.nn.Conv2d, torch.nn.ZeroPad2d), gaze.Trunk()  # without what normalises
+    layers = [layer for layer in [*trunk.layers, *trunk.deeper] if isinstance(layer, kinds)]
+    depth = len([layer for layer in trunk.layers if isinstance(layer, kinds)])
+    picture = torch.zeros(1, 3, 240, 320, requires_grad=True)
+    for steps, stride, row, column in ((depth, 8, 15, 20), (len(layers), 16, 7, 10)):
+        place = torch.nn.Sequential(*layers[:steps])(picture)[0, :, row, column].sum()
+        seen = torch.autograd.grad(place, picture)[0][0].abs().sum(0).nonzero().T
+        for found, n in zip(seen, (row, column), strict=True):
+            assert abs(found.unique().float().mean() - (stride * n + (stride - 1) / 2)) < 1.1

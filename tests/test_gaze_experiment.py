@@ -7,7 +7,7 @@ import pytest
 import recordings
 import torch
 
-from companion import experiments
+from companion import experiments, models
 from companion.datasets import fixations
 from companion.datasets.fixations import Fixations, Scanpaths
 from companion.experiments import faces, gaze
@@ -63,9 +63,9 @@ def test_readouts_see_the_layers_that_they_name(tmp_path, monkeypatch, trained):
     root, seen = recordings.matlab(tmp_path, "osie"), []
 
     class Tiny(torch.nn.Module):
-        def __init__(self, weights, precision):
+        def __init__(self, like, precision):
             super().__init__()
-            seen.append((weights, precision))
+            seen.append((like, precision))
 
         def forward(self, pictures):
             small = pictures[:, :1, ::8, ::8].float() / 255
@@ -77,7 +77,10 @@ def test_readouts_see_the_layers_that_they_name(tmp_path, monkeypatch, trained):
     kind = "readout" if trained else "untrained"
     run = replace(RUN, source="osie", fold=1)
     own = {"layers": ["block 10"], "features": "bf16", "otherwise": {"kind": "scratch"}}
-    assert measured(kind, run, root, data, **own)["n_test"] == 2 and set(seen) == {(trained, "bf16")}
+    assert measured(kind, run, root, data, **own)["n_test"] == 2 and {words for _, words in seen} == {"bf16"}
+    side = fixations.Fixations("osie", "train", fold=1, root=root, **data)
+    for like, _ in seen:  # an untrained network knows the statistics of training pictures alone
+        assert like is None if trained else torch.equal(like, side.pictures.shown[side.chosen[:8]])
 
 
 def test_without_the_weights_the_other_model_is_trained(monkeypatch):
@@ -207,3 +210,21 @@ def test_another_dataset_may_help_to_train(tmp_path):
     other = [Fixations("crowd_gaze", split, root=root, **data) for split in ("train", "test")]
     assert torch.equal(batch.counts[1:], torch.stack([other[0].counts[1], other[1].counts[1]]))
     assert batch.maps["pictures"].shape == (3, 3, 48, 64)
+
+
+@pytest.mark.parametrize("kind", ["scratch", "centre-bias", "observers", "people"])
+def test_no_picture_is_on_both_sides(tmp_path, kind):
+    root, run = recordings.matlab(tmp_path, "osie"), replace(RUN, source="osie", variant=kind, fold=1)
+    params = {"data": {"size": [48, 64], "cells": [6, 8]}, "model": {"kind": kind}, "fit": FIT}
+    its = experiments.prepare(run, params, root)
+    train, test = its.train(), its.test()
+    assert len(train) == 8 and len(test) == 2 and {*train.names}.isdisjoint(test.names)
+    if kind == "centre-bias":
+        assert torch.equal(its.build().density, models.gaze.centre_bias(train.counts))
+
+
+def test_a_fold_that_there_is_not_is_refused(tmp_path):
+    root = recordings.matlab(tmp_path, "osie")
+    for fold in (-1, 5):
+        with pytest.raises(ValueError, match=f"unknown fold {fold} of osie; choose one of 0 to 4"):
+            Fixations("osie", "test", fold=fold, root=root)

@@ -28,7 +28,7 @@ RNG = np.random.default_rng(0)
 class Tiny(torch.nn.Module):
     """In place of EfficientNet: colours at a sixteenth of the size."""
 
-    def __init__(self, trained=True):
+    def __init__(self, like=None):
         super().__init__()
         self.classify = torch.nn.Linear(1280, 10)
 
@@ -71,6 +71,17 @@ def test_pointing_is_the_share_of_the_classes_that_are_hit():
     assert multi_label.on_things(torch.tensor([[0.1, 0.9], [0.1, 0.1]]), boxes)[0] == 0
 
 
+def test_the_control_is_where_things_of_all_other_pictures_are():
+    corner, middle = (
+        torch.tensor([[0.0, 0, 0.2, 0.2]]),
+        torch.tensor([[0.4, 0.4, 0.6, 0.6], [0, 0, 0.1, 0.1]]),
+    )
+    boxes = [corner, middle, torch.zeros(0, 4), middle]
+    peak = torch.tensor([[0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.15, 0.15]])
+    np.testing.assert_equal(multi_label.on_others(peak, boxes), [100, 50, np.nan, 50])
+    assert np.isnan(multi_label.on_others(peak[1:3], boxes[1:3])).all()
+
+
 def test_average_precision_leaves_out_what_is_ignored():
     scores, present = RNG.random((30, 4)), RNG.random((30, 4)) < 0.3
     ignored = (RNG.random((30, 4)) < 0.2) & ~present
@@ -83,15 +94,15 @@ def test_average_precision_leaves_out_what_is_ignored():
     assert np.isnan(found[3])
 
 
-def test_values_of_pictures_are_those_of_the_jackknife():
-    scores, present = RNG.random((12, 3)), RNG.random((12, 3)) < 0.5
-    ignored = np.zeros_like(present)
+@pytest.mark.parametrize("share", [0.5, 0.05])
+def test_the_mean_of_what_pictures_add_is_the_mean_average_precision(share):
+    scores, present = RNG.integers(0, 9, (30, 6)) / 9, RNG.random((30, 6)) < share
+    present[7, 0], present[:, 5] = True, False
+    ignored = (RNG.random((30, 6)) < 0.2) & ~present
     each = multi_label.by_picture(scores, present, ignored)
-    whole = np.mean(multi_label.average_precisions(scores, present, ignored))
-    kept = [n for n in range(12) if n != 4]
-    part = np.mean(multi_label.average_precisions(scores[kept], present[kept], ignored[kept]))
-    assert each[4] == pytest.approx(12 * whole - 11 * part)
-    assert np.isnan(multi_label.by_picture(scores[:1], present[:1], ignored[:1])).all()
+    assert each.mean() == pytest.approx(np.nanmean(multi_label.average_precisions(scores, present, ignored)))
+    assert (each[~present.any(1)] == 0).all() and (each[present.any(1)] > 0).all()
+    assert np.isnan(multi_label.by_picture(scores, np.zeros_like(present), ignored)).all()
 
 
 def test_maps_of_a_network_at_rest():
@@ -207,3 +218,28 @@ def test_gaze_and_labels_are_scored_each_on_its_pictures(tmp_path):
     assert {"auc", "attention_sauc", "map", "on_things"} <= {*found}
     with pytest.raises(ValueError, match=r"joint, and no other, is for osie\+coco128"):
         measured("wildcat", run, root, model={"kind": "wildcat"}, **params)
+
+
+@pytest.mark.parametrize("kind", ["wildcat", "cam", "joint"])
+def test_no_picture_is_on_both_sides(tmp_path, kind):
+    root = labelled.coco(recordings.matlab(tmp_path, "osie"))
+    source, more = ("osie+coco128", {"cells": [6, 8], "least": 1}) if kind == "joint" else ("coco128", {})
+    run = replace(RUN, source=source, protocol="five_folds", variant=kind, fold=1)
+    params = {"data": {"size": [48, 64], **more}, "model": {"kind": kind}, "fit": FIT}
+    its = experiments.prepare(run, params | {"loss": {"gaze": 1.0, "labels": 1.0}}, root)
+    train, test = its.train(), its.test()
+    if kind != "joint":
+        assert {*train.names}.isdisjoint(test.names) and test.names
+        return
+    for learned, tested in zip((train.looked, train.labelled), test, strict=True):
+        assert {*learned.names}.isdisjoint(tested.names) and tested.names
+
+
+def test_things_of_classes_that_are_left_out_are_things_and_a_fold_that_there_is_not_is_refused(tmp_path):
+    root = labelled.coco(tmp_path)
+    every, few = (LabelledPictures("coco128", "train", root=root, size=(48, 64), least=n) for n in (1, 5))
+    assert [len(around) for around in few.things] == [len(around) for around in every.boxes]
+    assert sum(map(len, few.boxes)) < sum(map(len, every.boxes))
+    for fold in (-1, 5):
+        with pytest.raises(ValueError, match=f"unknown fold {fold} of coco128; choose one of 0 to 4"):
+            LabelledPictures("coco128", "test", fold, root=root)

@@ -136,6 +136,8 @@ class Fixations(Dataset):
             data = recorded(source, root)
             if len(data.paths) < 2 * FOLDS:
                 raise ValueError(f"{source} has {len(data.paths)} pictures; five folds need {2 * FOLDS}")
+            if not 0 <= fold < FOLDS:
+                raise ValueError(f"unknown fold {fold} of {source}; choose one of 0 to {FOLDS - 1}")
             dealt, N = folds(len(data.paths)), len(data.paths)
             chosen = dealt[fold] if split == "test" else np.setdiff1d(np.arange(N), dealt[fold])
             if split in ("fit", "validation"):

@@ -84,6 +84,7 @@ def scaled(pictures: UInt8[Tensor, "N 3 H W"], size: tuple[int, int]) -> UInt8[T
 
 class LabelledPictures(Dataset):
     """One side. `present` is 1 for what a picture shows, `ignored` where all of a class are marked difficult.
+    `boxes` are of things of these classes, in shares of width and height, `things` of all.
 
     Args:
         source: one of `SOURCES`.
@@ -121,9 +122,12 @@ class LabelledPictures(Dataset):
             sizes = [SIZE] * count
             things = zip(drawn.kinds, drawn.boxes, strict=True)
             every = [(np.array(kinds), boxes.numpy(), np.zeros(len(kinds), bool)) for kinds, boxes in things]
+            around = [boxes for _, boxes, _ in every]
             chosen, names = np.arange(count), [str(n) for n in range(count)]
         else:
             folds = form(source).folds
+            if folds and not 0 <= fold < folds:
+                raise ValueError(f"unknown fold {fold} of {source}; choose one of 0 to {folds - 1}")
             paths, labels, known = parsed(source, "test" if split == "test" and not folds else "train", root)
             frequent = np.zeros(len(known), int)
             for one in labels if split == "train" or folds else parsed(source, "train", root)[1]:
@@ -133,6 +137,7 @@ class LabelledPictures(Dataset):
                 raise ValueError(f"no class of {source} is in {least} pictures; choose a smaller number")
             place = np.full(len(known), -1)
             place[kept] = np.arange(len(kept))
+            around = [it.boxes for it in labels]
             every = [(place[it.kinds], it.boxes, it.difficult) for it in labels]
             every = [tuple(part[kinds >= 0] for part in (kinds, *rest)) for kinds, *rest in every]
             order = np.random.default_rng(0).permutation(len(paths))
@@ -148,6 +153,7 @@ class LabelledPictures(Dataset):
         self.kinds = [torch.from_numpy(every[n][0]) for n in chosen]
         scale = [np.array(sizes[n][::-1] * 2) for n in chosen]
         self.boxes = [torch.from_numpy(every[n][1] / own) for n, own in zip(chosen, scale, strict=True)]
+        self.things = [torch.from_numpy(around[n] / own) for n, own in zip(chosen, scale, strict=True)]
         self.present, self.ignored = torch.zeros(2, len(chosen), len(self.classes))
         for row, (n, kinds) in enumerate(zip(chosen, self.kinds, strict=True)):
             hard = torch.from_numpy(every[n][2])

@@ -78,8 +78,10 @@ def looking(run: Run, params: dict, root: str | Path | None, trained: str = "tra
         its = side(split, source)
         if kind in ("readout", "untrained") and not its.pictures.maps:
             seed_everything(run.seed)
+            few = side(trained).chosen[: picture_features.FEW]
+            like = side(trained).pictures.shown[few] if kind == "untrained" else None
             with accelerator().main_process_first():  # it fills the cache
-                its.pictures.see(picture_features.Layers(kind == "readout", precision), accelerator().device)
+                its.pictures.see(picture_features.Layers(like, precision), accelerator().device)
         return its
 
     def train() -> Fixations | Together:

@@ -164,7 +164,8 @@ def at_rest(run: Run, params: dict, root: str | Path | None) -> Experiment:
     @cache
     def net() -> picture_features.Layers:
         seed_everything(run.seed)
-        return picture_features.Layers(trained)
+        few = side("train").chosen[: picture_features.FEW]
+        return picture_features.Layers(None if trained else side("train").pictures.shown[few])
 
     @cache
     def side(split: str) -> Fixations | LabelledPictures:
@@ -265,14 +266,15 @@ def points(model: Callable, batch: labelled_pictures.Labelled) -> dict[str, Tens
 
 def labelled(rows: dict, test: LabelledPictures, units: Sequence[str]) -> Scores:
     """`map`: mean average precision; `pointing`: the peak of a class's map lies on one of its things;
-    `on_things`: the peak of the map for the class that is said lies on anything; `on_others`: on things of
-    the next picture of the test set, a control. All in percent.
+    `on_things`: the peak of the map for the class that is said lies on any thing, also of a class that is
+    left out; `on_others`: of the other pictures of the test set, on the things of how many it would lie, a
+    control. All in percent.
     """
     peak = torch.from_numpy(rows["peak"])
-    boxes = [around.float() for around in test.boxes]
+    boxes, things = ([around.float() for around in each] for each in (test.boxes, test.things))
     columns = {
-        "on_things": multi_label.on_things(peak, boxes),
-        "on_others": multi_label.on_things(peak, [*boxes[1:], boxes[0]]),
+        "on_things": multi_label.on_things(peak, things),
+        "on_others": multi_label.on_others(peak, things),
     }
     each = rows["peaks"] if "peaks" in rows else peak[:, None].expand(-1, len(test.classes), -1).numpy()
     columns["pointing"] = multi_label.pointing(torch.from_numpy(each), boxes, test.kinds)

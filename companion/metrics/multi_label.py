@@ -52,6 +52,20 @@ def on_things(peak: Float[Tensor, "N 2"], boxes: Sequence[Float[Tensor, "_ 4"]])
     return np.where([len(around) > 0 for around in boxes], hits, np.nan)
 
 
+def on_others(peak: Float[Tensor, "N 2"], boxes: Sequence[Float[Tensor, "_ 4"]]) -> Float[np.ndarray, " N"]:
+    """Of the other pictures that show something, in how many percent a place would lie on a thing of theirs.
+
+    NaN where the place's own picture shows nothing, or no other one does.
+    """
+    found, shows = np.full(len(peak), np.nan), [n for n, own in enumerate(boxes) if len(own)]
+    x, y = peak[:, :, None].unbind(1)
+    hits = [((x >= a) & (x <= c) & (y >= b) & (y <= d)).any(1) for a, b, c, d in (boxes[n].T for n in shows)]
+    if len(shows) > 1:
+        table = torch.stack(hits, 1)[shows].double()
+        found[shows] = 100 * (table.sum(1) - table.diagonal()).numpy() / (len(shows) - 1)
+    return found
+
+
 def average_precisions(
     scores: Float[np.ndarray, "N C"], present: Bool[np.ndarray, "N C"], ignored: Bool[np.ndarray, "N C"]
 ) -> Float[np.ndarray, " C"]:
@@ -70,14 +84,16 @@ def average_precisions(
 def by_picture(
     scores: Float[np.ndarray, "N C"], present: Bool[np.ndarray, "N C"], ignored: Bool[np.ndarray, "N C"]
 ) -> Float[np.ndarray, " N"]:
-    """A value a picture whose mean is near the mean average precision: N mAP - (N - 1) mAP without it.
+    """What each picture adds to the mean average precision, times N, in percent: the mean is that precision.
 
-    See `detection.average_precision_by_image`; NaN for all if only one picture is there.
+    Of each class that it shows the precision at its own rank, divided by how many show the class, and by the
+    number of classes.
     """
-    N = len(scores)
-    if N < 2:
-        return np.full(N, np.nan)
-    others = ~np.eye(N, dtype=bool)
-    parts = [average_precisions(scores[keep], present[keep], ignored[keep]) for keep in others]
-    without = np.array([np.nanmean(part) if np.isfinite(part).any() else np.nan for part in parts])
-    return N * np.nanmean(average_precisions(scores, present, ignored)) - (N - 1) * without
+    N, found = len(scores), np.zeros(len(scores))
+    classes = np.flatnonzero((present & ~ignored).any(0))
+    for c in classes:
+        counted = np.flatnonzero(~ignored[:, c])
+        true, own = present[counted, c], scores[counted, c]
+        above = own >= own[true, None]  # of each that shows it, which score as high or higher
+        found[counted[true]] += (above & true).sum(1) / above.sum(1) / true.sum()
+    return 100 * N / len(classes) * found if len(classes) else np.full(N, np.nan)

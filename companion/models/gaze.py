@@ -94,9 +94,16 @@ class Trunk(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        stages = (24, 2), (32, 2), (48, 1), (64, 2), (96, 1), (96, 1)
-        self.layers = convolutions(3, [(width, 3, stride) for width, stride in stages])
-        self.deeper = convolutions(96, [(96, 3, 2), (96, 3, 2)])
+        behind = nn.ZeroPad2d((0, 1, 0, 1))  # else a place looks half of its size to the left, and up
+        self.layers = nn.Sequential(
+            *convolutions(3, ((24, 3, 2), (32, 3, 2), (48, 3, 1))),
+            *(behind, nn.Conv2d(48, 64, 3, 2), nn.GroupNorm(8, 64), nn.ReLU()),
+            *convolutions(64, ((96, 3, 1), (96, 3, 1))),
+        )
+        self.deeper = nn.Sequential(
+            *(nn.Conv2d(96, 96, 4, 2, 1), nn.GroupNorm(8, 96), nn.ReLU()),
+            *convolutions(96, ((96, 3, 1), (96, 3, 1))),
+        )
 
     def forward(self, pictures: UInt8[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B D h w"]]:
         turned = (torch.rand(len(pictures), 1, 1, 1) < 0.5 * self.training).to(pictures.device)

@@ -19,6 +19,7 @@ from companion.models.backbones import Block, EfficientNetLite0, lite0
 LAYERS = ("block 4", "block 7", "block 10", "block 14", "block 15", "head")  # the last of each size, and more
 PRECISIONS = {"f32": torch.float32, "bf16": torch.bfloat16}
 WIDTHS = {0: 16, 2: 24, 4: 40, 7: 80, 10: 112, 14: 192, 15: 320}  # D of the blocks up to this one
+FEW = 8  # pictures that tell an untrained network how large its maps are
 CHANNELS = {f"block {n}": next(D for last, D in WIDTHS.items() if n <= last) for n in range(16)} | {
     "head": 1280
 }
@@ -39,7 +40,7 @@ class Layers(nn.Module):
     """EfficientNet-Lite0, at rest, which gives the maps behind some of its blocks.
 
     Args:
-        trained: on ImageNet; else with random weights, as torch's generator gives them.
+        like: pictures, for random weights, see `untrained`; default: the weights of ImageNet.
         precision: of all it computes with: f32, or bf16, faster where the processor has it.
         layers: whose maps it gives; what lies behind the last of them is left out.
 
@@ -48,12 +49,17 @@ class Layers(nn.Module):
         ModuleNotFoundError, DamagedFile: see `backbones.lite0`.
     """
 
-    def __init__(self, trained: bool = True, precision: str = "f32", layers: Sequence[str] = LAYERS) -> None:
+    def __init__(
+        self,
+        like: UInt8[Tensor, "N 3 H W"] | None = None,
+        precision: str = "f32",
+        layers: Sequence[str] = LAYERS,
+    ) -> None:
         super().__init__()
         self.layers = tuple(channels(layers))
         if precision not in PRECISIONS:
             raise ValueError(f"unknown precision {precision!r}; choose {' or '.join(PRECISIONS)}")
-        net = lite0() if trained else EfficientNetLite0().eval().requires_grad_(False)
+        net = lite0() if like is None else untrained(like)
         self.stem = folded(net.stem)
         for block in net.blocks:
             assert isinstance(block, Block)
@@ -77,6 +83,20 @@ class Layers(nn.Module):
 
     def extra_repr(self) -> str:
         return ", ".join(self.layers)
+
+
+@torch.no_grad()
+def untrained(pictures: UInt8[Tensor, "N 3 H W"]) -> EfficientNetLite0:
+    """Random weights, as torch's generator gives them, and BatchNorms with the statistics of some pictures.
+
+    As in training: else each block would make its maps some ten times fainter, and the last ones vanish.
+    """
+    net = EfficientNetLite0().train()
+    for part in net.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = None  # the statistics are those of all that is seen
+    net.scores(pictures)
+    return net.eval().requires_grad_(False)
 
 
 def folded(layers: nn.Sequential) -> nn.Module:
