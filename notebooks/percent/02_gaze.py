@@ -212,7 +212,7 @@ if {"centre-bias", "observers"} <= {*means.index}:
     display(figures.between(means.loc[order], names, "centre-bias", "observers"))
 
 # %% [markdown]
-# The readout tells 1.98 bits of a fixation, 87 % of what the other observers tell (2.28), and more than one observer tells of another (1.30; AUC 0.923 against 0.876). The same readout of an untrained network tells 0.44: what ImageNet has taught is worth 1.54 bits. Of the models that learn nothing the best
+# The readout tells 1.98 bits of a fixation, 87 % of what the other observers tell (2.28), and more than one observer tells of another (1.30; AUC 0.923 against 0.876). How much of this ImageNet has taught is not known yet: the row `untrained` is old, and was of a network whose maps faded so far that little could be read from them. Of the models that learn nothing the best
 # has an AUC of 0.817 (`spectral-residual-centre`); `itti-koch` is below the centre bias (0.711 against 0.742), which knows nothing of the picture. The shuffled AUC, which forgives that, has it above (0.652 against 0.500).
 
 # %% [markdown]
@@ -255,7 +255,7 @@ looked = ["people", "centre-bias", "readout"]
 tables.contrast(measured, name, looked, crowd, "five_folds", source="crowd_gaze").T
 
 # %% [markdown]
-# People look at faces with 41.7 % of their fixations, and faces take 10.7 % of the picture: 3.9 times as much as their area. From the front it is 4.9 times, from the side 3.2, from behind 1.8. Where people look at other pictures lie 17.3 %, so that the middle explains little of it. The readout gives faces 40.0 %, 1.7 points less. Its density is as coarse as its places of 8 pixels and blurred besides; people's own fixations, blurred by one such place, would lose 2.3 points (on 42 of the pictures), so that nothing speaks against an equal share.
+# People look at faces with 41.7 % of their fixations, and faces take 10.7 % of the picture: 3.9 times as much as their area. From the front it is 4.9 times, from the side 3.2, from behind 1.8. Where people look at other pictures lie 17.3 %, so that the middle explains little of it. The readout gives faces 40.0 %, 1.7 points less; but its density is as coarse as its places of 8 pixels, and blurred besides, which takes some of it off a small face whatever the model knows.
 # It was taught by fixations alone and never told what a face is.
 
 # %% [markdown]
@@ -292,7 +292,7 @@ tables.printed_claims(tables.claims(notebook=name))
 # %% [markdown]
 # ## In short
 #
-# Where people look can be predicted far above the centre bias, and what a network has learned of recognising things is most of it: 1.98 bits with ImageNet's features, 0.44 with those of the same network untrained, 2.28 from fourteen other people. Earlier fixations tell half a bit more of the next one, and a fixed
+# Where people look can be predicted far above the centre bias, with what a network has learned of recognising things: 1.98 bits, where fourteen other people tell 2.28. Earlier fixations tell half a bit more of the next one, and a fixed
 # inhibition of return costs twice that. Faces draw gaze, four times as much as their area, and the readout gives them nearly the same without having been told of faces.
 #
 # ## Exercises
@@ -305,7 +305,7 @@ tables.printed_claims(tables.claims(notebook=name))
 #
 # 1. `spectral-residual`. By AUC-Judd the two are equal (0.743 and 0.742), because the centre bias is right about the middle in every picture. The shuffled AUC takes its
 #    negatives from where people looked in *other* pictures, which is the middle too: the centre bias falls to 0.500, chance, and the spectral residual keeps 0.715.
-# 2. The bits fall from 1.54 to 1.34, and the AUC from 0.885 to 0.866. The shuffled AUC, which gives nothing for the centre bias itself, falls too, from 0.825 to 0.779:
+# 2. The bits fall from 1.60 to 1.39, and the AUC from 0.887 to 0.867. The shuffled AUC, which gives nothing for the centre bias itself, falls too, from 0.829 to 0.796:
 #    what the convolutions give was learned to be added to the centre bias and leaves the middle, where each observer begins, to it. A part of a model that was trained
 #    together is no model.
 # 3. To be slower is not to stay away. What is worth a look remains so, and people come back to it; a rule that forbids it gives least probability to where the next fixation

@@ -166,7 +166,7 @@ types = ["spatial", "one_hop", "two_hops", "colour", "on_one_side", "where"]
 types += ["one_boy", "furniture", "one_thing", "its_colour", "yes_or_no", "count"]
 models = ["most-frequent", "question", "picture", "mean", "concatenation", "SAN-1", "SAN-2", "SAN-3"]
 models += ["SAN-2-shown", "SAN-2-longer"]
-models += ["SAN-2-tanh", "SAN-2-cnn", "cross-attention", "SAN-2-from-scratch"]
+models += ["SAN-2-tanh", "cross-attention", "SAN-2-from-scratch"]
 by_type = ["accuracy", *(f"accuracy_{kind}" for kind in types)]
 tables.contrast(measured, name, models, by_type, "default", source="rooms").drop(columns="minutes").T
 
