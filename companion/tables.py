@@ -57,10 +57,9 @@ CLAIMS = (
 ).split()
 FINE = 1  # of claims in which less would matter, numbers have more decimals
 HEADS = {  # of claims, for readers
-    "claim": "claim", "source": "data", "protocol": "protocol", "effect": "effect", "low": "low, seeds",
-    "high": "high, seeds", "unit_low": "low, test set", "unit_high": "high, test set", "least": "threshold",
-    "matters": "would matter", "n": "seeds", "units": "units", "rule": "rule", "kind": "kind",
-    "verdict": "verdict", "old": "records",
+    "claim": "claim", "data": "data", "effect": "effect", "over_seeds": "95 %, seeds",
+    "over_units": "95 %, test set", "matters": "would matter", "n": "seeds", "units": "units",
+    "rule": "rule", "kind": "kind", "verdict": "verdict", "aged": "records",
 }  # fmt: skip
 NAME = "notebook source profile protocol variant".split()  # of a record, but for fold and seed
 
@@ -488,12 +487,28 @@ def printed_claims(claims: pd.DataFrame) -> pd.DataFrame:
 
     Numbers have one decimal, or three where less than one would matter: bits, areas under curves.
     """
-    aged = claims.assign(old=["old" if why else "" for why in claims["old"]])
-    shown = aged[[*HEADS]].rename(columns=HEADS).set_index("claim")
     fine = (claims["matters"].abs() < FINE).to_numpy()
-    rounded = shown.round(1).astype(object)
-    rounded[fine] = shown[fine].round(3).astype(object)
-    return rounded.where(shown.notna(), "")
+    places = [3 if small else 1 for small in fine]
+
+    def written(column: str) -> list[str]:
+        values = zip(claims[column], places, strict=True)
+        # plus zero, or what is rounded to zero from below prints as -0.0
+        return ["" if pd.isna(one) else f"{round(one, digits) + 0.0:.{digits}f}" for one, digits in values]
+
+    def between(low: str, high: str) -> list[str]:
+        ends = zip(written(low), written(high), strict=True)
+        return [f"{one} to {other}" if one or other else "" for one, other in ends]
+
+    shown = claims.assign(
+        data=claims["source"] + ", " + claims["protocol"],
+        effect=written("effect"),
+        over_seeds=between("low", "high"),
+        over_units=between("unit_low", "unit_high"),
+        matters=written("matters"),
+        units=["" if pd.isna(units) else units for units in claims["units"]],
+        aged=["old" if why else "" for why in claims["old"]],
+    )
+    return shown[[*HEADS]].rename(columns=HEADS).set_index("claim")
 
 
 def show(results: str | Path = RESULTS) -> str:

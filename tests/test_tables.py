@@ -426,6 +426,21 @@ def test_readers_see_that_records_of_a_claim_are_old(results):
     assert (shown == "").sum() > 20
 
 
+def test_claims_print_intervals_with_the_decimals_that_matter():
+    one = {
+        "claim": ["a", "b", "c"], "source": ["sbu"] * 3, "protocol": ["split"] * 3,
+        "effect": [2.25, 0.1234, None], "low": [-0.04, 0.1, None], "high": [4.5, 0.15, None],
+        "unit_low": [None, 0.09, None], "unit_high": [None, 0.16, None],
+        "matters": [1.0, 0.02, 5.0], "n": [5, 5, 0], "units": [None, 90, None],
+        "rule": [""] * 3, "kind": [""] * 3, "verdict": [""] * 3, "old": [""] * 3,
+    }  # fmt: skip
+    shown = tables.printed_claims(pd.DataFrame(one))
+    assert shown["data"].tolist() == ["sbu, split"] * 3
+    assert shown["effect"].tolist() == ["2.2", "0.123", ""]
+    assert shown["95 %, seeds"].tolist() == ["0.0 to 4.5", "0.100 to 0.150", ""]
+    assert shown["95 %, test set"].tolist() == ["", "0.090 to 0.160", ""]
+
+
 def test_fewer_seeds_test_no_claim(results):
     hard_runs(results, 4)
     said = tables.claims(results / "runs")

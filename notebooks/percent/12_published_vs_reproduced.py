@@ -143,7 +143,7 @@ print(claims.together(said.kind.tolist()))
 #
 # Effects and intervals are in points, but for claims that a percentage is above 95 %. Of a claim that something is at
 # chance they are points above chance, with one-sided bounds over the test set, and must stay *below* 5. An interval
-# ends where a percentage does. `n` counts seeds, `units` what was drawn, `records` whether some are old.
+# ends where a percentage does. `95 %` are the two intervals, `units` is what was drawn, and `records` says whether some are old.
 
 # %%
 tables.printed_claims(said)
