@@ -229,15 +229,16 @@ def tables(
         home = checkout()
         from companion import tables as rooms
 
+        built = rooms.build()
         if show:
-            rooms.write(scratch())
-            typer.echo(rooms.show())
+            rooms.write(built, scratch())
+            typer.echo(rooms.show(built))
             return
         for line in rooms.stale():
             typer.echo(line)
         page = home / "README.md"
-        write_whole(page, rooms.readme(page.read_text(encoding="utf-8")))
-        for path in rooms.write():
+        write_whole(page, rooms.readme(page.read_text(encoding="utf-8"), built))
+        for path in rooms.write(built):
             typer.echo(path.relative_to(home))
 
 

@@ -409,7 +409,14 @@ def wanted(record: str) -> str:
 
 
 def claims(runs: str | Path = RESULTS / "runs", notebook: str = "") -> pd.DataFrame:
-    """The lecture's statements, or those of one notebook, tested: one row each, see `companion.claims`."""
+    """The lecture's statements, or those of one notebook, tested: one row each, see `companion.claims`.
+
+    Raises:
+        ValueError: no chapter has that notebook.
+    """
+    said_in = {said.notebook for said in statements.statements()}
+    if notebook and notebook not in said_in:
+        raise ValueError(f"no claims of {notebook!r}; choose one of {', '.join(sorted(said_in))}")
     found, rows = [record for _, record in kept(Path(runs) / notebook)], []
     age = {id(record): old(record) for record in found}
     for said in statements.statements():
@@ -434,10 +441,10 @@ def text(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, lineterminator="\n")
 
 
-def write(results: str | Path = RESULTS) -> list[Path]:
+def write(built: Mapping[str, pd.DataFrame], results: str | Path = RESULTS) -> list[Path]:
     """Write `<results>/tables/*.csv` anew and remove those that nothing gives any more; the files."""
     folder = Path(results) / "tables"
-    files = [write_whole(folder / f"{name}.csv", text(table)) for name, table in build(results).items()]
+    files = [write_whole(folder / f"{name}.csv", text(table)) for name, table in built.items()]
     for path in set(folder.glob("*.csv")) - set(files):
         path.unlink()
     return files
@@ -511,9 +518,8 @@ def printed_claims(claims: pd.DataFrame) -> pd.DataFrame:
     return shown[[*HEADS]].rename(columns=HEADS).set_index("claim")
 
 
-def show(results: str | Path = RESULTS) -> str:
+def show(built: Mapping[str, pd.DataFrame]) -> str:
     """For a terminal: how much of the published tables is reproduced, those rows, and the claims."""
-    built = build(results)
     lines = [coverage(built)]
     lines += [
         f"{name}: {table['reproduced'].notna().sum()} of {len(table)} rows"
@@ -531,9 +537,8 @@ def show(results: str | Path = RESULTS) -> str:
     return "\n".join(lines)
 
 
-def readme(page: str, results: str | Path = RESULTS) -> str:
+def readme(page: str, built: Mapping[str, pd.DataFrame]) -> str:
     """The README with its slide map and its reproduced rows made anew."""
-    built = build(results)
     rows = printed(reproduced(built))
     lines = [[*rows.columns], ["---"] * len(rows.columns), *rows.values.tolist()]
     table = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

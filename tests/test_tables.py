@@ -44,8 +44,14 @@ def put(results, metrics, fold=0, seed=0, params=None, run=RAM, **provenance):
     return path
 
 
-def test_the_committed_tables_are_what_the_committed_records_give():
-    built = {f"{name}.csv": tables.text(table) for name, table in tables.build().items()}
+@pytest.fixture(scope="module")
+def ours():
+    """What the committed records give."""
+    return tables.build()
+
+
+def test_the_committed_tables_are_what_the_committed_records_give(ours):
+    built = {f"{name}.csv": tables.text(table) for name, table in ours.items()}
     committed = {
         path.name: path.read_bytes().decode()
         for path in (HOUSE / "results/tables").iterdir()
@@ -57,14 +63,19 @@ def test_the_committed_tables_are_what_the_committed_records_give():
     assert own == [head, *(line for line in lines if ",08_pose_is_not_enough," in line)] and len(own) > 1
 
 
-def test_the_readme_shows_the_slide_map_and_what_is_reproduced():
+def test_claims_of_a_notebook_that_is_not_there_are_refused():
+    with pytest.raises(ValueError, match=r"no claims of '08_pose'; choose one of 01_def.*, 02_gaze"):
+        tables.claims(notebook="08_pose")
+
+
+def test_the_readme_shows_the_slide_map_and_what_is_reproduced(ours):
     page = (HOUSE / "README.md").read_text(encoding="utf-8")
-    assert page == tables.readme(page), "run `companion tables`"
+    assert page == tables.readme(page, ours), "run `companion tables`"
 
 
 def test_a_readme_without_its_marks_is_refused(results):
     with pytest.raises(ValueError, match="README.md must hold the lines <!-- slide map -->"):
-        tables.readme("# A page", results)
+        tables.readme("# A page", tables.build(results))
 
 
 def test_folds_are_averaged_inside_a_seed_then_seeds(results):
@@ -230,9 +241,9 @@ def test_writing_twice_gives_the_same_bytes_and_old_tables_go(results):
     put(results, {"error": 1.005})
     (results / "tables").mkdir()
     (results / "tables/gone.csv").write_text("x")
-    files = tables.write(results)
+    files = tables.write(tables.build(results), results)
     before = [path.read_bytes() for path in files]
-    assert [path.read_bytes() for path in tables.write(results)] == before
+    assert [path.read_bytes() for path in tables.write(tables.build(results), results)] == before
     assert {path.name for path in (results / "tables").iterdir()} == {"ram.csv", "claims.csv"}
 
 
@@ -365,13 +376,13 @@ def test_readers_get_heads_roundings_and_every_caveat(results):
 
 
 def test_the_terminal_shows_what_is_reproduced_and_what_is_claimed(results):
-    assert tables.show(results).splitlines()[:2] == [
+    assert tables.show(tables.build(results)).splitlines()[:2] == [
         "0 of 2 published numbers are reproduced here.",
         "ram: 0 of 2 rows",
     ]
     put(results, {"error": 1.1})
     hard_runs(results, 5)
-    shown = tables.show(results)
+    shown = tables.show(tables.build(results))
     assert "1 of 2 published numbers" in shown and "RAM MNIST, centred-28 error, %" in " ".join(shown.split())
     assert "claims are tested together" in shown and "holds over seeds; test set not yet" in shown
 
