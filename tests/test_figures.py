@@ -189,6 +189,7 @@ CLAIMS = pd.DataFrame(
         "unit_low": [29.0, -2.0, np.nan, 1.0, np.nan],
         "unit_high": [35.0, 4.0, np.nan, 3.0, np.nan],
         "least": [0.0, 5.0, 0.0, 0.0, 0.0],
+        "matters": [5.0, np.nan, 0.02, 1.0, 1.0],
         "verdict": [
             "holds",
             "fails over seeds",
@@ -216,6 +217,7 @@ def test_a_forest_shows_intervals_verdicts_and_the_line_that_decides(drawn):
     right = [tick.get_text() for tick in axes.child_axes[0].get_yticklabels()]
     assert right[0] == "holds\n32.0 [31.0, 33.1], line at 0"
     assert right[1].startswith("fails over seeds; control\n") and right[1].endswith("line at 5")
+    assert right[2].endswith("\n1.400 [-0.400, 3.000], line at 0")  # less than one would matter
     assert right[4] == "incomplete: 2 of 5 seeds\nline at 0"
     legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
     shown_there = ["holds over seeds", "holds", "fails", "incomplete"]

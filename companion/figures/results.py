@@ -128,8 +128,9 @@ def forest(claims: pd.DataFrame) -> Image:
 
     Args:
         claims: columns claim, effect, low, high (over seeds), unit_low, unit_high (over units of the test
-            set), least, verdict (a text that begins as one of `VERDICTS`), kind (claim, control or
-            by construction); NaN where there is nothing.
+            set), least, matters (below 1 numbers have three decimals, else one), verdict (a text that
+            begins as one of `VERDICTS`), kind (claim, control or by construction); NaN where there is
+            nothing.
 
     Raises:
         ValueError: no claims, or one of an unknown verdict.
@@ -193,9 +194,10 @@ def beside(row: Any) -> str:
 
 def judged(row: Any) -> str:
     """What a claim came to."""
+    digits = 3 if abs(row.matters) < 1 else 1
     verdict = textwrap.fill(row.verdict if row.kind == "claim" else f"{row.verdict}; {row.kind}", 44)
-    interval = "" if math.isnan(row.low) else f" [{row.low:.1f}, {row.high:.1f}]"
-    effect = "" if math.isnan(row.effect) else f"{row.effect:.1f}{interval}, "
+    interval = "" if math.isnan(row.low) else f" [{row.low:.{digits}f}, {row.high:.{digits}f}]"
+    effect = "" if math.isnan(row.effect) else f"{row.effect:.{digits}f}{interval}, "
     return f"{verdict}\n{effect}line at {row.least:g}"
 
 
