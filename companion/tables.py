@@ -494,8 +494,7 @@ def printed_claims(claims: pd.DataFrame) -> pd.DataFrame:
 
     Numbers have one decimal, or three where less than one would matter: bits, areas under curves.
     """
-    fine = (claims["matters"].abs() < FINE).to_numpy()
-    places = [3 if small else 1 for small in fine]
+    places = [3 if abs(matters) < FINE else 1 for matters in claims["matters"]]
 
     def written(column: str) -> list[str]:
         values = zip(claims[column], places, strict=True)

@@ -450,6 +450,7 @@ def test_claims_print_intervals_with_the_decimals_that_matter():
     assert shown["effect"].tolist() == ["2.2", "0.123", ""]
     assert shown["95 %, seeds"].tolist() == ["0.0 to 4.5", "0.100 to 0.150", ""]
     assert shown["95 %, test set"].tolist() == ["", "0.090 to 0.160", ""]
+    assert shown["units"].tolist() == ["", 90, ""]
 
 
 def test_fewer_seeds_test_no_claim(results):

@@ -184,7 +184,7 @@ pd.concat(shown, keys=sides)
 # %% [markdown]
 # On coco128 `energy` has its highest place on a thing in 79 of 100 pictures, and in 56 of 100 others it would lie on one by chance: 23 points are owed to what the picture shows. They are 22 for `every-class`, 19 for `cam`, and 1 to 3 for the untrained network. The middle is on a thing in 72 of 100, more often than the highest place of any learned pooling's map but log-sum-exp's and max's, because photographers
 # put things there; that nobody should be praised for it is what `on_others` is for. On fruit (60 pictures) they are 19 for `cam`, 13 for `every-class`, 6 for `energy`, and -5 to 5 for the untrained network.
-# On the drawings the order is reversed: `energy` is 6 points above `on_others`, `every-class` 9, `cam` 3, and the same network untrained 15, 17 and 7. Nothing that ImageNet has taught is drawn there, and what stands out by contrast, as the untrained network sees it, is more often a thing.
+# On the drawings the order is reversed: `energy` is 6 points above `on_others`, `every-class` 9, `cam` 3, and the same network untrained 15, 17 and 7. ImageNet's classes are not drawn there; why the untrained network is better at it was not measured.
 
 # %% [markdown]
 # On gaze, OSIE's test folds. The shuffled AUC decides here: an untrained network's energy is low along the border, where zeros are padded, so that it is a centre bias, which the AUC rewards and the shuffled AUC does not. `centre` is a Gaussian in the middle.
@@ -196,7 +196,7 @@ tables.contrast(measured, name, resting, gaze_scores, "five_folds", source="osie
 # %% [markdown]
 # `energy` (shuffled AUC 0.741) and `every-class` (0.730) tell more of where people look than the middle, in all three scores, though nobody ever taught the network gaze. `cam` does not: the evidence of one class of 1,000 points at one thing, or, where the picture shows none of the 1,000, at nothing in particular.
 #
-# The untrained network is above chance too (`untrained-energy` 0.623). What it answers to is contrast, and contrast draws the eye: spectral residual, which learns nothing at all, has 0.715 in chapter 02. To see this, take from each energy map what a straight line predicts of it from the contrast of each place (the sd of its brightness). On the first test fold contrast
+# The untrained network is above chance too (`untrained-energy` 0.623). Most of what it answers to is contrast, and contrast draws the eye: spectral residual, which learns nothing at all, has 0.715 in chapter 02. To see this, take from each energy map what a straight line predicts of it from the contrast of each place (the sd of its brightness). On the first test fold contrast
 # alone has 0.701. Of the untrained network's 0.633 there the rest keeps 0.548, of the trained one's 0.737 it keeps 0.666: training adds what contrast does not tell. Exercise 4 has the code.
 
 # %% [markdown]
