@@ -176,6 +176,7 @@ def test_dumbbells_show_both_numbers_and_mark_caveats(drawn):
 
 CLAIMS = pd.DataFrame(
     {
+        "panel": ["in points", "in points", "in bits", "in points", "in points"],
         "claim": [
             "more glimpses help",
             "attention is at chance",
@@ -204,25 +205,27 @@ CLAIMS = pd.DataFrame(
 
 def test_a_forest_shows_intervals_verdicts_and_the_line_that_decides(drawn):
     shown = figures.forest(CLAIMS)
-    axes = drawn[0].axes[0]
+    axes, fine = drawn[0].axes
     colours = results.VERDICTS
-    assert marks(axes)[:4] == [
+    assert [one.get_title("left") for one in (axes, fine)] == ["in points", "in bits"]
+    assert marks(axes)[:3] == [
         ("o", 32.0, colours["holds"], True),
         ("s", 0.8, colours["fails"], True),
-        ("o", 1.4, colours["holds over seeds"], False),
         ("o", 2.0, results.BY_CONSTRUCTION, True),
     ]
+    assert marks(fine) == [("o", 1.4, colours["holds over seeds"], False)]
     spans = [tuple(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
     assert spans[:6] == [(0, 0), (31.0, 33.1), (29.0, 35.0), (5, 5), (-1.8, 3.5), (-2.0, 4.0)]
     right = [tick.get_text() for tick in axes.child_axes[0].get_yticklabels()]
     assert right[0] == "holds\n32.0 [31.0, 33.1], line at 0"
     assert right[1].startswith("fails over seeds; control\n") and right[1].endswith("line at 5")
-    assert right[2].endswith("\n1.400 [-0.400, 3.000], line at 0")  # less than one would matter
-    assert right[4] == "incomplete: 2 of 5 seeds\nline at 0"
+    assert right[3] == "incomplete: 2 of 5 seeds\nline at 0"
+    (bits,) = [tick.get_text() for tick in fine.child_axes[0].get_yticklabels()]
+    assert bits.endswith("\n1.400 [-0.400, 3.000], line at 0")  # less than one would matter
     legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
     shown_there = ["holds over seeds", "holds", "fails", "incomplete"]
     assert legend[:6] == [*shown_there, "by construction", "control, expected to fail"]
-    assert "pose alone: holds; by construction, 2.0 [1.3, 2.7], line at 0" in shown.alt
+    assert "in points, pose alone: holds; by construction, 2.0 [1.3, 2.7], line at 0" in shown.alt
     assert size(shown)[0] == 2200
     with pytest.raises(ValueError, match="these are .'maybe'"):
         figures.forest(CLAIMS.assign(verdict="maybe"))

@@ -127,10 +127,10 @@ def forest(claims: pd.DataFrame) -> Image:
     """Claims as a forest plot: effects, their intervals, and for each claim the line that decides.
 
     Args:
-        claims: columns claim, effect, low, high (over seeds), unit_low, unit_high (over units of the test
-            set), least, matters (below 1 numbers have three decimals, else one), verdict (a text that
-            begins as one of `VERDICTS`), kind (claim, control or by construction); NaN where there is
-            nothing.
+        claims: columns panel (its rows stand together, on an axis of their own), claim, effect, low, high
+            (over seeds), unit_low, unit_high (over units of the test set), least, matters (below 1 numbers
+            have three decimals, else one), verdict (a text that begins as one of `VERDICTS`), kind (claim,
+            control or by construction); NaN where there is nothing.
 
     Raises:
         ValueError: no claims, or one of an unknown verdict.
@@ -141,19 +141,23 @@ def forest(claims: pd.DataFrame) -> Image:
             f"claims are {', '.join(VERDICTS)}; these are {sorted(set(claims.verdict)) or 'none'}"
         )
     claims = claims.assign(outcome=words)
-    rows = list(claims.itertuples())
-    texts = [(textwrap.fill(row.claim, 52), judged(row)) for row in rows]
-    figure = Figure(figsize=(WIDE, LINE * sum(map(lines, texts)) + 1.2), layout="constrained")
-    axes = figure.subplots()
-    for y, row, pair in zip(labelled(axes, texts), rows, texts, strict=True):
-        colour = BY_CONSTRUCTION if row.kind == "by construction" else VERDICTS[row.outcome]
-        axes.plot([row.least] * 2, [y - lines(pair) / 2, y + lines(pair) / 2], color="black", linewidth=1.2)
-        axes.plot([row.low, row.high], [y, y], color=colour, alpha=0.45, linewidth=6, solid_capstyle="butt")
-        axes.plot([row.unit_low, row.unit_high], [y, y], "|-", color=colour, linewidth=1.2, markersize=10)
-        mark = "s" if row.kind == "control" else "o"
-        inside = INSIDE.get(row.outcome, colour)
-        axes.plot(row.effect, y, mark, color=colour, markerfacecolor=inside, markersize=6.5, zorder=3)
-    axes.set_xlabel("effect", fontsize=9)
+    panels = [(name, list(rows.itertuples())) for name, rows in claims.groupby("panel", sort=False)]
+    texts = [[(textwrap.fill(row.claim, 52), judged(row)) for row in rows] for _, rows in panels]
+    heights = [sum(map(lines, its)) for its in texts]
+    figure = Figure(figsize=(WIDE, LINE * sum(heights) + 0.75 * len(panels) + 0.6), layout="constrained")
+    every = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (name, rows), its in zip(every, panels, texts, strict=True):
+        for y, row, pair in zip(labelled(axes, its), rows, its, strict=True):
+            colour = BY_CONSTRUCTION if row.kind == "by construction" else VERDICTS[row.outcome]
+            half = lines(pair) / 2
+            axes.plot([row.least] * 2, [y - half, y + half], color="black", linewidth=1.2)
+            wide = {"alpha": 0.45, "linewidth": 6, "solid_capstyle": "butt"}
+            axes.plot([row.low, row.high], [y, y], color=colour, **wide)
+            axes.plot([row.unit_low, row.unit_high], [y, y], "|-", color=colour, linewidth=1.2, markersize=10)
+            mark = "s" if row.kind == "control" else "o"
+            inside = INSIDE.get(row.outcome, colour)
+            axes.plot(row.effect, y, mark, color=colour, markerfacecolor=inside, markersize=6.5, zorder=3)
+        axes.set_title(name, fontsize=10, loc="left", fontweight="bold")
     shown = {verdict: colour for verdict, colour in VERDICTS.items() if verdict in set(claims.outcome)}
     if (claims.kind == "by construction").any():
         shown |= {"by construction": BY_CONSTRUCTION}
@@ -179,8 +183,10 @@ def forest(claims: pd.DataFrame) -> Image:
         Line2D([], [], color="black", linewidth=1.2, label="line that decides"),
     ]
     figure.legend(handles=marks, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
-    said = [f"{row.claim}: {judged(row)}".replace("\n", ", ") for row in rows]
-    return picture(figure, f"{len(rows)} claims; {'; '.join(said)}")
+    said = [
+        f"{name}, {row.claim}: {judged(row)}".replace("\n", ", ") for name, rows in panels for row in rows
+    ]
+    return picture(figure, f"{len(said)} claims; {'; '.join(said)}")
 
 
 def beside(row: Any) -> str:

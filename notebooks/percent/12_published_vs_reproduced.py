@@ -141,7 +141,8 @@ print(claims.together(said.kind.tolist()))
 # %% [markdown]
 # ## Claims: what came out
 #
-# Effects and intervals are in points, but for claims that a percentage is above 95 %. Of a claim that something is at
+# Effects and intervals are in points, but for claims that a percentage is above a threshold such as 95 %, and for bits and scores from 0 to 1,
+# which have three decimals. Of a claim that something is at
 # chance they are points above chance, with one-sided bounds over the test set, and must stay *below* 5. An interval
 # ends where a percentage does. `95 %` are the two intervals, `units` is what was drawn, and `records` says whether some are old.
 
@@ -150,12 +151,13 @@ tables.printed_claims(said)
 
 # %% [markdown]
 # Each dot is an effect with its interval over seeds, and the thin one over the test set where there is one; the mark is the
-# threshold that decides.
+# threshold that decides. Each chapter has an axis of its own, and another for what is in bits or scores from 0 to 1.
 
 # %% tags=["nbval-ignore-output", "picture"]
 twice = said.claim.duplicated(keep=False)  # of two sources, which are named
 named = said.claim.mask(twice, said.claim + ", on " + said.source)
-figures.forest(said.assign(claim=named).dropna(subset="effect"))
+panel = said.notebook.mask(said.matters.abs() < 1, said.notebook + ": bits, and scores from 0 to 1")
+figures.forest(said.assign(claim=named, panel=panel).dropna(subset="effect"))
 
 # %% [markdown]
 # ## The rules, and why some claims tell little
