@@ -347,7 +347,8 @@ def contrast(
 ) -> pd.DataFrame:
     """Some variants side by side, in this order: n, mean ± sd of each metric, and what the mean run costs.
 
-    `cost` is `multiply_adds`, in millions, where records tell it, and `minutes` is the time of a training.
+    `cost` is `multiply_adds`, in millions, where records tell it, and `minutes` is the time of a run: reading
+    or making the data, training and testing.
     Records that do not stand and variants without any are left out.
 
     Args:
@@ -365,7 +366,7 @@ def contrast(
     costs = every.reindex(columns=["variant", "multiply_adds", "seconds"]).groupby("variant").mean()
     table = table.reindex(columns=list(metrics))
     if costs["multiply_adds"].notna().any():
-        table = table.assign(cost=costs["multiply_adds"].round())
+        table = table.assign(cost=costs["multiply_adds"].round(1))
     table = table.assign(minutes=(costs["seconds"] / 60).round(1))
     table.insert(0, "n", rows.groupby("variant")["n"].first())
     return table.reindex([variant for variant in variants if variant in table.index])

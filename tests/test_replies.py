@@ -1,11 +1,13 @@
 """The question box: what is asked is answered, and what cannot be is said."""
 
+import base64
 import io
 
 import numpy as np
 import PIL.Image
 import pytest
 import torch
+from ipywidgets import Output
 
 from companion.datasets.questions import Questions
 from companion.experiments import replies
@@ -82,8 +84,13 @@ def test_the_box_asks_when_something_has_changed(model, rooms):
     ]
     box.number.value = 9
     assert box.number.value == 3
+    shown = replies.shown(model, rooms, 3, box.question.value)
+    assert base64.b64encode(shown.data).decode() in box.reply.value
+    assert "is there a cup in the room ?" in box.reply.value.split('"')[1]  # read aloud
+    parts = *box.children, *box.children[0].children
+    assert not [part for part in parts if isinstance(part, Output)]  # the box says why
 
 
-def test_a_question_without_a_word_is_answered_with_a_sentence(model, rooms, capsys):
-    QuestionBox(lambda picture, question: replies.shown(model, rooms, picture, question), 4, ["?"])
-    assert "'?' has no word; ask something" in capsys.readouterr().out
+def test_a_question_without_a_word_is_answered_with_a_sentence(model, rooms):
+    box = QuestionBox(lambda picture, question: replies.shown(model, rooms, picture, question), 4, ["<?>"])
+    assert "&lt;?&gt;&#x27; has no word; ask something" in box.reply.value
