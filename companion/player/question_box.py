@@ -43,5 +43,5 @@ class QuestionBox(VBox):
             self.reply.value = escape(str(error))
         else:
             png = base64.b64encode(shown.data).decode()
-            source = f'src="data:image/png;base64,{png}"'
+            source = f'style="max-width:100%" src="data:image/png;base64,{png}"'
             self.reply.value = f'<img alt="{escape(shown.alt)}" width="{shown.width}" {source}>'
