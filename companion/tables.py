@@ -349,13 +349,15 @@ def contrast(
 
     `cost` is `multiply_adds`, in millions, where records tell it, and `minutes` is the time of a run: reading
     or making the data, training and testing.
-    Records that do not stand and variants without any are left out.
+    Records that do not stand and variants without any, or without a seed of which all folds are there, are
+    left out.
 
     Args:
         have: what `measured` gives of the same runs.
     """
     place = {"notebook": notebook, "source": source, "profile": profile, "protocol": protocol, "old": ""}
     rows = have[(have[[*place]] == pd.Series(place)).all(axis=1) & have["variant"].isin(variants)]
+    rows = rows[rows["n"] > 0]
     if rows.empty:
         return pd.DataFrame(columns=["n", *metrics, "cost", "minutes"])
     spread = [f" ± {sd:.{digits}f}" if pd.notna(sd) else "" for sd in rows["sd"]]

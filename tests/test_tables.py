@@ -121,6 +121,7 @@ def test_variants_stand_side_by_side_with_what_they_cost(results):
         [*table.cost] == [200, 178.4] and table.minutes["global"] == 2 and math.isnan(table.minutes["clouds"])
     )
     assert tables.contrast(have.assign(old="of another code"), "11_glimpse_clouds", *words).empty
+    assert tables.contrast(have.assign(n=0), "11_glimpse_clouds", *words).empty  # folds lack
     put(
         results,
         {"accuracy": 0.125},
