@@ -300,7 +300,7 @@ else:
 # ## Claims
 #
 # Each is tested over whole sets of seeds, and prints its rule. The first interval (95 %, `seeds`) says how the effect varies when training is repeated with other seeds; of models in which nothing is drawn both its ends are the effect. The second (`test set`) says how it would vary with other test pictures.
-# A claim holds if both lie above its threshold. *Would matter* is the least effect worth speaking of, in the units of the score. Notebook 12 says what a *control* or *by construction* is, and how many claims are tested together.
+# A claim holds if both lie above its threshold. *Would matter* is the least effect worth speaking of, in the units of the score. Notebook 12 says what each column means, what a *control* or *by construction* is, and how many claims are tested together.
 
 # %%
 tables.printed_claims(tables.claims(notebook=name))

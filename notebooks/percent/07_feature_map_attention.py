@@ -188,7 +188,7 @@ tables.contrast(measured, name, ways, costs, "cross_subject", source="simulated"
 # ## Claims
 #
 # Each is tested over whole sets of seeds, and prints its rule. The first interval (95 %) is over seeds: the noise of training. The second is over the units of the test set, here
-# performances. A claim holds if both lie above its threshold. *Would matter* is the least effect worth speaking of, in points. Notebook 12 says what a *control* or *by construction* is, and how many claims are tested together.
+# performances. A claim holds if both lie above its threshold. *Would matter* is the least effect worth speaking of, in points. Notebook 12 says what each column means, what a *control* or *by construction* is, and how many claims are tested together.
 
 # %%
 tables.printed_claims(tables.claims(notebook=name))

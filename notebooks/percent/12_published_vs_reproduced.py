@@ -144,7 +144,8 @@ print(claims.together(said.kind.tolist()))
 # Effects and intervals are in points, but for claims that a percentage is above a threshold such as 95 %, and for bits and scores from 0 to 1,
 # which have three decimals. Of a claim that something is at
 # chance they are points above chance, with one-sided bounds over the test set, and must stay *below* 5. An interval
-# ends where a percentage does. `95 %` are the two intervals, `units` is what was drawn, and `records` says whether some are old.
+# ends where a percentage does. Of a claim that a number lies above a level, such as 95 %, both `effect` and `would matter` are levels. `95 %` are the two intervals, `units` is what was drawn for the second (pictures, performances, people),
+# `kind` is explained above, and `records` says whether some are old.
 
 # %%
 tables.printed_claims(said)
