@@ -118,7 +118,11 @@ def test_the_source_shown_is_the_file_imported():
 def drawn(monkeypatch):
     """The figures that become pictures."""
     seen, picture = [], results.picture
-    monkeypatch.setattr(results, "picture", lambda figure, alt: seen.append(figure) or picture(figure, alt))
+
+    def kept(figure, alt, **how):
+        return seen.append(figure) or picture(figure, alt, **how)
+
+    monkeypatch.setattr(results, "picture", kept)
     return seen
 
 
@@ -226,7 +230,7 @@ def test_a_forest_shows_intervals_verdicts_and_the_line_that_decides(drawn):
     shown_there = ["holds over seeds", "holds", "fails", "incomplete"]
     assert legend[:6] == [*shown_there, "by construction", "control, expected to fail"]
     assert "in points, pose alone: holds; by construction, 2.0 [1.3, 2.7], line at 0" in shown.alt
-    assert size(shown)[0] == 2200
+    assert size(shown)[0] == 1430
     with pytest.raises(ValueError, match="these are .'maybe'"):
         figures.forest(CLAIMS.assign(verdict="maybe"))
     with pytest.raises(ValueError, match="these are none"):

@@ -14,10 +14,10 @@ DASHES = 0, (1.2, 0.8)  # short, so that a small box is whole
 SHARP, SHOWN = 200, 90  # dots an inch in the file, and on a page
 
 
-def picture(figure: Figure, alt: str, kind: str = "png") -> Image:
+def picture(figure: Figure, alt: str, kind: str = "png", dpi: int = SHARP) -> Image:
     """A figure as PNG, or as JPEG; `alt` says what is to be seen to those who do not see it."""
     drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, dpi=SHARP)
+    figure.savefig(drawn, dpi=dpi)
     image = PIL.Image.open(drawn).convert("RGB")
     if kind == "png":
         image = image.quantize(256, dither=PIL.Image.Dither.NONE)  # half the bytes

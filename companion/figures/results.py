@@ -19,6 +19,7 @@ from torch import Tensor
 from companion.figures.drawing import picture
 
 WIDE, LINE = 11, 0.18  # of a figure that fills a slide, and of a line of text, in inches
+LONG = 130  # dots an inch of a figure of many pages
 REPRODUCED, CAVEAT, BY_CONSTRUCTION = "#0072B2", "#D55E00", "#CC79A7"  # of Okabe and Ito
 VERDICTS = {  # how they begin, the longer first
     "holds over seeds": "#0072B2",
@@ -186,7 +187,7 @@ def forest(claims: pd.DataFrame) -> Image:
     said = [
         f"{name}, {row.claim}: {judged(row)}".replace("\n", ", ") for name, rows in panels for row in rows
     ]
-    return picture(figure, f"{len(said)} claims; {'; '.join(said)}")
+    return picture(figure, f"{len(said)} claims; {'; '.join(said)}", dpi=LONG)
 
 
 def beside(row: Any) -> str:
