@@ -230,7 +230,7 @@ rows = ["centre-bias", "readout", "observers"]
 tables.contrast(measured, name, rows, metrics, "observers", source="osie", digits=3)
 
 # %% [markdown]
-# The readout has 1.96 bits of people from whom it has never learned, where it has 1.98 of those from whom it has: it is no habit of single observers that it has learned.
+# The readout has 1.96 bits of people from whom it has never learned, where it has 1.98 of those from whom it has: so what it has learned is hardly the habit of single observers. (The tested fixations differ, so that a difference as small as this one tells nothing.)
 #
 # ## What comes next, given what came before
 #

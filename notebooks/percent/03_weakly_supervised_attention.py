@@ -128,7 +128,7 @@ numbers = experiments.metrics(done, "protocol", "variant").round(1)
 numbers.filter(["map", "pointing", "on_things", "on_others"])
 
 # %% [markdown]
-# The floor of this quick run: `wildcat` points at the thing at least twice as often as the middle of the picture does.
+# What this quick run must reach: `wildcat` points at the thing at least twice as often as the middle of the picture does.
 
 # %%
 by = numbers.droplevel("protocol").get("pointing", pd.Series(dtype=float))
@@ -167,7 +167,7 @@ tables.contrast(measured, name, choices, columns, "default", source="still_lifes
 # %% [markdown]
 # ## A network at rest: does it attend to things, and to what people look at?
 #
-# EfficientNet-Lite0 was trained to recognise (ImageNet), and nobody told it where. Its last map has features $f(p)$ and evidence $z^c(p)$ for 1,000 classes. Three maps are read from it, none of which is trained here:
+# EfficientNet-Lite0 was trained to recognise (ImageNet), and nobody told it where. Here it is *at rest*: it is not trained any further. Its last map has features $f(p)$ and evidence $z^c(p)$ for 1,000 classes. Three maps are read from it, none of which is trained here:
 # `cam`, $z$ of the class to which the network gives the highest score; `every-class`, $\log \sum_c e^{z^c(p)}$, evidence for anything; `energy`, the mean of $f^2$.
 
 # %% tags=["nbval-ignore-output", "picture"]
@@ -224,7 +224,7 @@ tables.contrast(measured, name, losses, jointly, "five_folds", source="osie+coco
 # Two losses help recognition, as far as three trainings can tell, and not gaze. Gaze is predicted as well with labels as without (1.97 and 1.98 bits; 0.02 would matter). With gaze, coco128 is named 6.5 points better than from labels alone (`map` 43.4 against 37.0). Over other test pictures that is sure (2.0 to 11.0), over other trainings it is not: they differ much
 # when labels alone train the attention (sd 2.6), and with three of them the interval is -2.2 to 15.1. (The `map` of `gaze` is that of evidence that nobody has trained.)
 #
-# Attention that labels alone have taught tells where people look (shuffled AUC 0.719, chance 0.5), but less than what it learned from: `energy` of the network at rest has 0.741 above. Its $-9.8$ bits say only that as a density it is far too sharp, for nothing asked it to be one. Attention that gaze alone has taught, which was never told what a picture shows, lies on a thing in 78 of 100 pictures of coco128, where 50 would be by chance;
+# Attention that labels alone have taught tells where people look (shuffled AUC 0.719, chance 0.5), but less than what it learned from: `energy` of the network at rest has 0.741 above. Its `gain` of -9.8 bits says only that as a density it is far too sharp, for nothing asked it to be one. Attention that gaze alone has taught, which was never told what a picture shows, lies on a thing in 78 of 100 pictures of coco128, where 50 would be by chance;
 # what labels alone have taught, in 79, where 52 would be.
 
 # %% [markdown]

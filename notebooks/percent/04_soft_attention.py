@@ -93,7 +93,7 @@ figures.source(stacked_attention)
 # | what is on the desk on the left ? | `on_one_side` | go to a place that the question names |
 # | where is the red desk ? | `where` | find the desk, say its place |
 #
-# In the other rooms there is one boy (`one_boy`: what is on the desk ?, `furniture`: what colour is the desk ?) or a single thing (`one_thing`, `its_colour`, `yes_or_no`, `count`): from these the words can be learned before they are needed all at once.
+# In the other rooms there is one boy (`one_boy`: what is on the desk ?, `furniture`: what colour is the desk ?) or a single thing (`one_thing`, `yes_or_no`, `count`), and both are asked for a colour of a thing (`its_colour`): from these the words can be learned before they are needed all at once.
 #
 # Where the evidence lies, the *anchor* (the red desk, the boy in red) and the *thing* (what lies on it), is known of each question, and used for scoring only, but for `SAN-2-shown`. DAQUAR (Malinowski and Fritz, NIPS 2014) comes through `root`: 12,468 questions of people about 1,449 photographs of rooms.
 
@@ -148,7 +148,7 @@ numbers = experiments.metrics(done, "protocol", "variant").round(1)
 numbers.filter(["accuracy", "chance", "on_thing", "others_on_thing", "uniform"])
 
 # %% [markdown]
-# The floor of this quick run: 20 points above the question alone.
+# What this quick run must reach: 20 points above the question alone.
 
 # %%
 by = numbers.droplevel("protocol").get("accuracy", pd.Series(dtype=float))
@@ -160,8 +160,8 @@ print("20 points above the question alone:", bool(by["SAN-2"] >= by["question"] 
 #
 # Profile `full`: rooms, in percent, mean ± sd over n seeds, each with other rooms. The frozen network that sees is one for all seeds, taught on 8,000 rooms of seed 0, so that the sd is that of rooms and of what reads its maps. Learning rate and epochs of all models were chosen with `SAN-2`, on validation rooms of another seed.
 #
-# *Spatial* are the types that need a place; names of types are those of the table above. Two of them can be answered in part without finding it. Who finds all three desks, and not the boy, does best to name the kind of thing that lies on most of them: two of the three are alike in 3 rooms of 11, and a `two_hops` question is answered right
-# in 42.4 % of all cases (one thing taken at random: 39.4 %). A question `where` has three answers, and guessing has 33.3 %.
+# *Spatial* are the types that need a place; names of types are those of the table above. Two of them can be answered in part without finding it. Who finds all three desks, and not the boy, does best to name the kind of thing that lies on most of them: two of the three are alike in 3 rooms of 11, so that the answer is right
+# in 42.4 % of `two_hops` questions (one of the three things taken at random: 39.4 %). A question `where` has three answers, and guessing has 33.3 %.
 
 # %%
 measured = tables.measured()
