@@ -197,10 +197,11 @@ for kind in kinds if source == "rooms" else ():
 pd.DataFrame(most, ["anchor", "thing"]).round(1)
 
 # %% [markdown]
-# Controls of the last hop, over spatial questions: weights of a question about another picture (`others_on_thing`), equal weights (`uniform`); and the share on the thing where the answer was right and where it was wrong, for each type by itself, because types differ in both.
+# Controls of the last hop, over spatial questions: weights of a question about another picture (`others_on_thing`), equal weights (`uniform`); and the share on the thing where the answer was right and where it was wrong, for each type by itself, because types differ in both. Of rooms with a single thing: the share on it if one asks what it is (`one_thing`), and if one asks whether it is a cup (`yes_or_no`).
 
 # %%
 lies = ["on_thing_spatial", "others_on_thing_spatial", "uniform_spatial"]
+lies += ["on_thing_one_thing", "on_thing_yes_or_no"]
 lies += [f"on_thing_{told}_{kind}" for kind in kinds[:2] for told in ("right", "wrong")]
 tables.contrast(measured, name, with_hops, lies, "default", source="rooms").drop(columns="minutes").T
 
