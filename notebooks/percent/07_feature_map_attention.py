@@ -71,7 +71,7 @@ pd.set_option("display.max_colwidth", 200)
 #
 # - one place alone, `hard` (scores from the state) and `hard-features` (from state and features): drawn from $l_t$ in training, the likeliest when tested. Drawing has no gradient, and REINFORCE (chapter 05) estimates one: $\nabla \log l_{t,i}$ of the drawn place, times the reward minus the reward that was expected. The reward is the probability that the mean of all $y_t$ gives to the right class; a linear layer on the state expects it.
 # - a window (`crop`): its middle, width and height are four numbers of the state, and the mean of 3 x 3 samples in it is read by bilinear interpolation, so that the answer has a gradient with respect to them (chapter 11).
-# - without attention: the mean (`mean`) or the highest value (`max`) over all places; and a softmax regression of all features of a frame (`regression`), two controls that the paper is remembered to have.
+# - without attention: the mean (`mean`) or the highest value (`max`) over all places; and a softmax regression of all features of a frame (`regression`); all three are remembered from the table of the paper.
 #
 # Data, maps and epochs are equal (but for the maps of `-deep`, below), and so is the LSTM, of one layer as in the authors' code, but in `soft-three-layers` and `soft-features-three-layers` (the paper has three) and in `regression`, which has none. `-features` has the parameters of its small network besides.
 # Number of layers, learning rate, epochs and maps were chosen with `soft-features`, on people of a release of another seed, so that it may be served better than the rest.
