@@ -86,37 +86,43 @@ def test_weights_are_begun_with_where_imagenets_maps_are_read(tmp_path, monkeypa
     assert all(torch.equal(one, other) for one, other in pairs) == installed
 
 
-def test_scores_by_hand():
-    """Two clips of three frames of 14 x 16 pixels, in 4 x 4 places. The thing is seen in two frames, and all
-    weight of the first clip follows it.
+STILL = torch.zeros(2)  # places look where they stand
+
+
+@pytest.mark.parametrize("aside", [(0, 0), (1, -0.5)])
+def test_scores_by_hand(aside):
+    """Three clips of three frames of 14 x 16 pixels, in 4 x 4 places. The thing is seen in two frames; all
+    weight of the first clip follows it. Where places look aside, the thing is moved as they are.
     """
-    weights = torch.zeros(2, 3, 4, 4)
+    weights = torch.zeros(3, 3, 4, 4)
     weights[0, 0, 0, 0] = weights[0, 1, 3, 3] = weights[0, 2, 2, 0] = weights[1, :, 0, 3] = 1
-    boxes = torch.full((2, 3, 2, 4), torch.nan)
-    pixels = torch.tensor([[0.0, 0, 4, 4], [12, 12, 16, 14]])
+    weights[2] = weights[1]
+    boxes = torch.full((3, 3, 2, 4), torch.nan)
+    pixels = torch.tensor([[0.0, 0, 4, 4], [12, 12, 16, 14]]) + 4 * torch.tensor([*aside, *aside])
     halves = in_halves(pixels.view(2, 2, 2), 14, 16).flatten(1)
-    boxes[0, :2, 0] = boxes[1, :2, 1] = halves
-    logits = torch.tensor([[[3.0, 0], [0, 1], [0, 0]], [[0, 2], [0, 2], [0, 2]]])
-    batch = Clips(torch.zeros(2, 3, 1, 4, 4), torch.tensor([0, 0]), torch.zeros(2, 3, 0, 0, 2), boxes)
-    found = chapter.scored(lambda _: Read(logits, weights), batch, {}, (14, 16))
-    assert found["accuracy"].tolist() == [100, 0]
+    boxes[0, :2, 0] = boxes[1, :2, 1] = boxes[2, :2, 0] = halves
+    logits = torch.tensor([[[3.0, 0], [0, 1], [0, 0]]] + [[[0.0, 2]] * 3] * 2)
+    batch = Clips(torch.zeros(3, 3, 1, 4, 4), torch.tensor([0, 0, 1]), torch.zeros(3, 3, 0, 0, 2), boxes)
+    stands = (14, 16), torch.tensor([*map(float, aside)])
+    found = chapter.scored(lambda _: Read(logits, weights), batch, {}, stands)
+    assert found["accuracy"].tolist() == [100, 0, 100]
     half = 100 * 0.5  # of the last row of places half is outside of the picture
-    torch.testing.assert_close(found["on_thing"], torch.tensor([(100 + half) / 2, 0]))
-    torch.testing.assert_close(found["still_on_thing"], torch.tensor([(50 + half / 2) / 2, 0]))
-    torch.testing.assert_close(found["others_on_thing"], torch.tensor([0, (100 + half) / 2]))
-    torch.testing.assert_close(found["uniform"], torch.full((2,), 100 * (1 + 0.5) / 2 / 16))
+    torch.testing.assert_close(found["on_thing"], torch.tensor([(100 + half) / 2, 0, 0]))
+    torch.testing.assert_close(found["still_on_thing"], torch.tensor([(50 + half / 2) / 2, 0, 0]))
+    others = (100 + half) / 2 / 2  # one of the two others looks there
+    torch.testing.assert_close(found["others_on_thing"], torch.tensor([0, others, others]))
+    torch.testing.assert_close(found["uniform"], torch.full((3,), 100 * (1 + 0.5) / 2 / 16))
 
 
-def test_another_clips_weights_are_not_of_the_same_scene():
-    """Clips follow one another by name, and those of a scene are neighbours."""
-    weights = torch.zeros(4, 1, 2, 2)
-    weights[:2, 0, 0, 0] = weights[2:, 0, 1, 1] = 1
-    boxes = torch.tensor([[-1.0, -1, 0, 0]] * 2 + [[0.0, 0, 1, 1]] * 2).view(4, 1, 1, 4)
-    batch = Clips(
-        torch.zeros(4, 1, 1, 2, 2), torch.zeros(4, dtype=torch.int64), torch.zeros(4, 1, 0, 0, 2), boxes
-    )
-    found = chapter.scored(lambda _: Read(torch.zeros(4, 1, 2), weights), batch, {}, (200, 200))
-    assert (found["on_thing"] > 98).all() and (found["others_on_thing"] < 2).all()
+def test_what_places_see_is_measured_where_the_thing_is_known(tmp_path, monkeypatch, root):
+    monkeypatch.setenv("COMPANION_OUT", str(tmp_path / "out"))
+    its = experiments.prepare(RUN, PARAMS | {"model": {"reads": "soft", "S": 16}}, root)
+    model, batch = its.build().eval(), its.test().__getitems__([0, 1])
+    told = its.score(model, batch)["on_thing"]
+    size = tuple(its.test().truth[0]["size"])
+    by_hand = chapter.scored(model, batch, {}, (size, its.aside()))["on_thing"]
+    torch.testing.assert_close(told, by_hand)
+    assert not torch.equal(told, chapter.scored(model, batch, {}, (size, STILL))["on_thing"])
 
 
 class Data:

@@ -249,8 +249,8 @@ def test_a_gradient_moves_a_window_onto_its_goal():
 
 def test_what_a_model_looked_at_is_given_to_the_player():
     class Data(VideoClips):
-        def __init__(self):
-            self.classes, self.truth = ("a", "b"), None
+        def __init__(self, *size):
+            self.classes, self.truth, self.size = ("a", "b"), None, size
 
         def __getitems__(self, rows):
             boxes = torch.full((len(rows), 2, 1, 4), -1.0)
@@ -258,10 +258,10 @@ def test_what_a_model_looked_at_is_given_to_the_player():
             return Clips(torch.zeros(0), torch.tensor([0, 1]), torch.zeros(0), boxes)
 
         def film(self, row, height):
-            return torch.tensor([0, 90, 0], dtype=torch.uint8).expand(2, 11, 21, 3)
+            return torch.tensor([0, 90, 0], dtype=torch.uint8).expand(2, *self.size, 3)
 
     said = Said(torch.eye(2).flip(0), torch.tensor([0.0, 0, 0.5, 1]).expand(2, 2, 1, 4))
-    seen = figures.looked(Data(), [3, 4], said)
+    seen = figures.looked(Data(11, 21), [3, 4], said)
     assert seen["labels"] == ["a, read as b", "b, read as a"]
     assert seen["clouds"][0, 0].tolist() == [[5, 0, 15, 10]] and seen["images"][..., 1].min() == 90
     assert seen["truth"][1, 1].tolist() == [[0, 0, 20, 10]] and not {"workers", "heat"} & {*seen}
@@ -269,10 +269,15 @@ def test_what_a_model_looked_at_is_given_to_the_player():
     weights[0, 1, 0, 2] = 0.25
     after_each = torch.tensor([[[9.0, 0], [0, 9]], [[0, 0], [0, 9]]])
     read = feature_map_attention.Read(after_each, weights)
-    seen = figures.looked(Data(), [3, 4], read._replace(logits=feature_map_attention.answer(after_each)))
+    read = read._replace(logits=feature_map_attention.answer(after_each))
+    seen = figures.looked(Data(16, 20), [3, 4], read)
     assert seen["labels"] == ["a, read as a", "b, read as b"]
     assert seen["heat"].nonzero().tolist() == [[0, 1, y, x] for y in (0, 1) for x in (1, 2, 3)]
     assert seen["heat"].max() == 0.25 and "clouds" not in seen and (seen["images"] == 30).all()
+    moved = figures.looked(Data(16, 20), [3, 4], read, aside=torch.tensor([-1.0, 2]))["heat"]
+    assert moved.nonzero().tolist() == [[0, 1, y, x] for y in (2, 3) for x in (0, 1, 2)]
+    low = figures.looked(Data(14, 20), [3, 4], read)["heat"]  # half of the last row lies below the picture
+    assert low.sum((2, 3))[0, 1] > seen["heat"].sum((2, 3))[0, 1]
 
 
 def test_pictures_of_gaze():

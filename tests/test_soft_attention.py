@@ -149,12 +149,29 @@ def test_scores_by_hand():
     found = soft_attention.scored(said, batch, data, {"one hop": data.answers[rows[0]][0]})
     assert found["accuracy"].tolist() == [100, 0, 100] and found["chance"].tolist() == [100, 0, 0]
     assert found["on_thing"][0] == 100 and found["on_thing"][2].isnan()
-    assert found["others_on_thing"][0] == 0  # of the third question's weights
+    assert found["others_on_thing"].isnan().all()  # there is no other of its type
     assert found["on_thing_right"][1].isnan() and found["on_thing_wrong"][0].isnan()
     assert found["accuracy_two_hops"][1] == 0 and found["accuracy_two_hops"][0].isnan()
     assert found["accuracy_spatial"][:2].tolist() == [100, 0] and found["accuracy_spatial"][2].isnan()
     area = (x1 - x0) * (y1 - y0) / (96 * 160)
     assert found["uniform"][0].item() == pytest.approx(100 * area, rel=1e-4)
+
+
+def test_the_control_is_of_questions_of_the_same_type_about_other_pictures():
+    data = Questions("rooms", "test", count=12, tested=12)
+    rows = [n for n, kind in enumerate(data.kind) if kind in ("one hop", "where", "one thing")]
+    batch = data.__getitems__(rows)
+    weights = torch.rand(len(rows), 1, 6, 10, generator=torch.Generator().manual_seed(0))
+    said = Answered(torch.zeros(len(rows), len(data.vocabulary.answers)), weights)
+    found = soft_attention.scored(lambda *_: said, batch, data, {})["others_on_thing"]
+    for n, row in enumerate(rows):
+        alike = [
+            weights[m, 0]
+            for m, other in enumerate(rows)
+            if data.kind[other] == data.kind[row] and data.picture[other] != data.picture[row]
+        ]
+        each = answers.on_evidence(torch.stack(alike), data.evidence[row, 1].expand(len(alike), 4))
+        torch.testing.assert_close(found[n], 100 * each.mean(), equal_nan=True)
 
 
 def test_answers_that_are_no_list_are_scored_apart(tmp_path):

@@ -20,6 +20,7 @@ from companion.files import checkout, fingerprint
 from companion.metrics import answers, clouds
 from companion.models import backbones, feature_map_attention
 from companion.models.feature_map_attention import CubeRegression, FeatureMapAttention
+from companion.ops import receptive_field
 from companion.presets import check_options
 from companion.records import Run
 from companion.training import (
@@ -35,6 +36,7 @@ from companion.training import (
 FIT = fit  # what takes the options of the presets' `fit`
 REGRESSION = "regression"
 BATCHES = 100  # whose gradients are compared
+FRAMES = 64  # that tell where places look
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,11 @@ class Reading(Experiment):
 
     Args:
         frames: of a clip.
+        aside: how far what places see lies from where they stand, see `companion.ops.receptive_field`.
     """
 
     frames: int = field(kw_only=True)
+    aside: Callable[[], Float[Tensor, "2"]] = field(kw_only=True)
 
     def evaluate(self, model: nn.Module, seed: int) -> Scores:
         found = super().evaluate(model, seed)
@@ -145,9 +149,15 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         return groups(side("test"))
 
     @cache
-    def size() -> tuple[int, int]:
-        H, W = truth[0]["size"] if (truth := side("test").truth) else (1, 1)
-        return H, W
+    def moved() -> Float[Tensor, "2"]:
+        frames = side("train").kept.frames
+        few = frames[torch.linspace(0, len(frames) - 1, FRAMES).long()]
+        return receptive_field.aside(net(), few)
+
+    @cache
+    def stands() -> tuple[tuple[int, int], Float[Tensor, "2"]] | None:
+        truth = side("test").truth
+        return (tuple(truth[0]["size"]), moved()) if truth else None
 
     def loss(model: nn.Module, batch: Clips) -> Float[Tensor, ""]:
         return feature_map_attention.objective(model, batch.frames, batch.label, **params.get("loss", {}))
@@ -160,31 +170,33 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         build=build,
         params=params,
         loss=loss,
-        score=lambda model, batch: scored(model, batch, group(), size()),
+        score=lambda model, batch: scored(model, batch, group(), stands()),
         units=presets.claimed(run.chapter),
         frames=params["data"]["frames"],
+        aside=moved,
     )
 
 
 def scored(
-    model: Callable, batch: Clips, groups: dict, size: tuple[int, int]
+    model: Callable, batch: Clips, groups: dict, stands: tuple[tuple[int, int], Float[Tensor, "2"]] | None
 ) -> dict[str, Float[Tensor, " B"]]:
     """`accuracy` and `within_*`, see `clouds.within`. And of attention, where it is known what decides, in
     percent, the mean over all frames in which it is seen: `on_thing`, how much lies on it; `still_on_thing`,
-    how much would if their mean attention lay on each of them; `others_on_thing`, that of a clip half a batch
-    away (its neighbours may be of the same scene); `uniform`, that of equal weights.
+    how much would if their mean attention lay on each of them; `others_on_thing`, if the mean attention of
+    the other clips of the batch did; `uniform`, that of equal weights.
 
     Args:
-        size: H and W of the pictures, of which the boxes are.
+        stands: H and W of the pictures, of which the boxes are, and how far places look aside; or nothing.
     """
     said = model(batch.frames)
     found = clouds.within(feature_map_attention.answer(said.logits), batch.label, groups)
-    if said.weights is None or batch.boxes is None:
+    if said.weights is None or batch.boxes is None or stands is None:
         return found
+    size, aside = stands
     B, T, E, _ = batch.boxes.shape
     h, w = said.weights.shape[2:]
     pixels = in_pixels(batch.boxes.cpu().unflatten(-1, (2, 2)), *size)
-    places = pixels * w / size[1]  # a place is a square; those of the last row may reach beyond the picture
+    places = pixels * w / size[1] - aside  # a place is a square; those of an edge may look beyond the picture
     boxes = (places / torch.tensor([w, h])).flatten(-2).flatten(0, 2).to(batch.boxes)
     seen = (~batch.boxes.isnan()).all(-1).any(2).to(said.weights)[..., None, None]
 
@@ -196,6 +208,6 @@ def scored(
     return found | {
         "on_thing": lies(weights),
         "still_on_thing": lies(((weights * seen).sum(1, True) / seen.sum(1, True)).expand_as(weights)),
-        "others_on_thing": lies(weights.roll(B // 2, 0)),
+        "others_on_thing": lies((weights.sum(0) - weights) / (B - 1)),
         "uniform": lies(torch.full_like(weights, 1 / weights[0, 0].numel())),
     }

@@ -207,14 +207,22 @@ def guesses(train: Questions) -> dict[str, str]:
     return {kind: its.most_common(1)[0][0] for kind, its in said.items()}
 
 
+def others(weights: Float[Tensor, "B h w"], kinds: list[str], batch: Asking) -> Float[Tensor, "B h w"]:
+    """The mean weights of questions of the same type about other pictures; NaN where there is none."""
+    numbers = {kind: n for n, kind in enumerate(sorted({*kinds}))}
+    kind = torch.tensor([numbers[one] for one in kinds], device=weights.device)
+    alike = (kind == kind[:, None]) & (batch.picture != batch.picture[:, None])
+    return torch.einsum("bc,chw->bhw", alike.to(weights), weights) / alike.sum(1)[:, None, None]
+
+
 def scored(
     model: Callable, batch: Asking, test: Questions, often: dict[str, str]
 ) -> dict[str, Float[Tensor, " B"]]:
     """Of each question, in percent: `accuracy`; `chance`, what the most frequent answer of its type earns.
 
     Where the evidence is known, the share of the attention of hop k that falls on the anchor and on the thing
-    (`hop_k_anchor`, `hop_k_thing`); of the last hop `on_thing`, its control `others_on_thing` (the attention
-    of the question half a batch away, which is about another picture), what uniform weights would have
+    (`hop_k_anchor`, `hop_k_thing`); of the last hop `on_thing`, its control `others_on_thing` (the mean
+    attention of the batch's questions of the same type about other pictures), what uniform weights would have
     (`uniform`), and `on_thing` of questions that are answered right and wrong. All also by type of question,
     `spatial`, of all questions about rooms that a list of what is there does not answer, and `one_answer`, of
     those whose answer is no list.
@@ -235,7 +243,7 @@ def scored(
             found[f"hop_{k}_thing"] = 100 * answers.on_evidence(each, thing)
         last, nothing = found[f"hop_{weights.shape[1]}_thing"], torch.full_like(worth, torch.nan)
         found["on_thing"] = last
-        found["others_on_thing"] = 100 * answers.on_evidence(weights[:, -1].roll(len(index) // 2, 0), thing)
+        found["others_on_thing"] = 100 * answers.on_evidence(others(weights[:, -1], kinds, batch), thing)
         found["uniform"] = 100 * (thing[:, 2] - thing[:, 0]) * (thing[:, 3] - thing[:, 1])
         found["on_thing_right"] = torch.where(worth > 0, last, nothing)
         found["on_thing_wrong"] = torch.where(worth > 0, nothing, last)

@@ -18,7 +18,13 @@ def corners(windows: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 2 2"]:
     return torch.stack([at - extent, at + extent], -2)
 
 
-def looked(data: VideoClips, rows: Sequence[int], said: Any, height: int = 270) -> dict[str, Any]:
+def looked(
+    data: VideoClips,
+    rows: Sequence[int],
+    said: Any,
+    height: int = 270,
+    aside: Float[Tensor, "2"] | None = None,
+) -> dict[str, Any]:
     """What the attention player takes of some clips, and of what a model says of them.
 
     Args:
@@ -26,6 +32,8 @@ def looked(data: VideoClips, rows: Sequence[int], said: Any, height: int = 270) 
             places, which are summed with those of their eight neighbours, or they are too small to be seen;
             under them the pictures are grey.
         height: of the pictures, where they can be drawn anew.
+        aside: how far places look aside, see `companion.ops.receptive_field`; without it they look where
+            they stand.
     """
     batch = data.__getitems__(rows)
     films = torch.stack([data.film(n, height if data.truth else None) for n in rows])
@@ -36,13 +44,25 @@ def looked(data: VideoClips, rows: Sequence[int], said: Any, height: int = 270) 
     if hasattr(said, "glimpses"):
         seen["clouds"] = in_pixels(corners(said.glimpses), *size).flatten(-2)
     else:
-        seen["heat"] = F.avg_pool2d(said.weights, 3, 1, 1, divisor_override=1)
+        around = F.avg_pool2d(said.weights, 3, 1, 1, divisor_override=1)
+        seen["heat"] = laid(around, size, torch.zeros(2) if aside is None else aside)
         seen["images"] = films.float().mean(-1, keepdim=True).expand(films.shape).to(films.dtype)
     if batch.boxes is not None:
         seen["truth"] = in_pixels(batch.boxes.unflatten(-1, (2, 2)), *size).flatten(-2)
     if hasattr(said, "workers"):
         seen["workers"] = said.workers
     return seen
+
+
+def laid(
+    weights: Float[Tensor, "B T h w"], size: Sequence[int], aside: Float[Tensor, "2"]
+) -> Float[Tensor, "B T h w"]:
+    """What h w equal parts of a picture are given by places that are squares and look aside."""
+    h, w = weights.shape[2:]
+    across = 2 * (torch.arange(w) + 0.5 - aside[0]) / w - 1
+    down = 2 * ((torch.arange(h) + 0.5) * size[0] * w / (size[1] * h) - aside[1]) / h - 1
+    at = torch.stack(torch.meshgrid(across, down, indexing="xy"), -1).expand(len(weights), -1, -1, -1)
+    return F.grid_sample(weights, at, align_corners=False)
 
 
 def chase(

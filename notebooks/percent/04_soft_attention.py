@@ -67,7 +67,7 @@ pd.set_option("display.max_colwidth", 200)
 #
 # - `most-frequent`: the most frequent answer of all. `question`: the same LSTM without any picture. `picture`: the mean of all regions, without the question.
 # - `mean`: the question's vector plus the mean of all regions, so attention whose weights are all equal. `concatenation`: the two side by side, with a hidden layer behind them.
-# - `SAN-1`, `SAN-2`, `SAN-3`: the model above, with one to three hops; `-longer` trains twice as long. In training, the loss of `-shown` has one more term, minus the logarithm of the first hop's weight inside the box of the *anchor*, the boy or the piece of furniture that the question names: it does not count as taught by answers alone, and tells whether two hops *can* be learned. `-cnn` reads the question by convolutions over one, two and three words, as the paper also does.
+# - `SAN-1`, `SAN-2`, `SAN-3`: the model above, with one to three hops; `-longer` trains twice as long. In training, the loss of `-shown` has one more term, minus the logarithm of the first hop's weight inside the box of the *anchor*, the boy or the piece of furniture that the question names (in a room with a single thing, the thing itself): it does not count as taught by answers alone, and tells whether two hops *can* be learned. `-cnn` reads the question by convolutions over one, two and three words, as the paper also does.
 # - `-tanh`: as in the authors' code, one tanh more stands before the softmax, so that $w^k \cdot h_i^k + b^k$ lies between -1 and 1 and no region of $N$ can weigh more than $e / (e + (N-1)/e)$, here 3.0 % of 240. (The authors also take the tanh of the two summands of $h_i^k$ apart; that is not varied here.)
 # - `cross-attention`: two layers (one on photographs) of a transformer's attention with four heads; the question is the query, the regions are keys and values. In the tables below its layers are called hops, and its weights are the mean of the heads.
 #
@@ -95,7 +95,7 @@ figures.source(stacked_attention)
 #
 # In the other rooms there is one boy (`one_boy`: what is on the desk ?, `furniture`: what colour is the desk ?) or a single thing (`one_thing`, `yes_or_no`, `count`), and both are asked for a colour of a thing (`its_colour`): from these the words can be learned before they are needed all at once.
 #
-# Where the evidence lies, the *anchor* (the red desk, the boy in red) and the *thing* (what lies on it), is known of each question, and used for scoring only, but for `SAN-2-shown`. DAQUAR (Malinowski and Fritz, NIPS 2014) comes through `root`: 12,468 questions of people about 1,449 photographs of rooms.
+# Where the evidence lies, the *anchor* (the red desk, the boy in red) and the *thing* (what lies on it), is known of each question, and used for scoring only, but for `SAN-2-shown`. DAQUAR (Malinowski and Fritz, NIPS 2014) comes through `root`: 12,468 questions of people about 1,447 photographs of rooms. VQA v2 has the same door (`source="vqa"`); its photographs were not at hand, and nothing was measured on it.
 
 # %%
 name = "04_soft_attention"
@@ -141,7 +141,7 @@ if looking:
 # %% [markdown]
 # ## Numbers
 #
-# In percent, of the test questions. The two rows cannot be compared, for one began with what a much longer training has taught; the fair comparison is the table of the profile `full` below. `chance`: the most frequent answer, in training, of the question's type. `on_thing`: the share of the last hop's weights inside the box of the thing; `uniform`: what equal weights would have there; `others_on_thing`: the weights of a question about another picture, a control.
+# In percent, of the test questions. The two rows cannot be compared, for one began with what a much longer training has taught; the fair comparison is the table of the profile `full` below. `chance`: the most frequent answer, in training, of the question's type. `on_thing`: the share of the last hop's weights inside the box of the thing; `uniform`: what equal weights would have there; `others_on_thing`: the mean weights of the other questions of the same type, about other pictures, a control.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=8.0
 numbers = experiments.metrics(done, "protocol", "variant").round(1)
@@ -197,7 +197,7 @@ for kind in kinds if source == "rooms" else ():
 pd.DataFrame(most, ["anchor", "thing"]).round(1)
 
 # %% [markdown]
-# Controls of the last hop, over spatial questions: weights of a question about another picture (`others_on_thing`), equal weights (`uniform`); and the share on the thing where the answer was right and where it was wrong, for each type by itself, because types differ in both. Of rooms with a single thing: the share on it if one asks what it is (`one_thing`), and if one asks whether it is a cup (`yes_or_no`).
+# Controls of the last hop, over spatial questions: the mean weights of questions of the same type about other pictures (`others_on_thing`), equal weights (`uniform`); and the share on the thing where the answer was right and where it was wrong, for each type by itself, because types differ in both. Of rooms with a single thing: the share on it if one asks what it is (`one_thing`), and if one asks whether it is a cup (`yes_or_no`).
 
 # %%
 lies = ["on_thing_spatial", "others_on_thing_spatial", "uniform_spatial"]
@@ -228,14 +228,14 @@ tables.contrast(measured, name, few, columns, "official", source="daquar")
 # %% [markdown]
 # ## What the paper reports
 #
-# The paper could not be opened here. A number remembered from it, for all questions of DAQUAR, stands with that remark in `results/published/daquar.csv`, and in notebook 12 beside ours. It is 29.3 %, with two hops, and was not checked. What can be checked is what the re-implementation by Das prints for VQA: 59.87 % with one hop and 59.59 % with two (VQA v1, test-std), 53.15 % and 52.82 % (VQA v2, validation). There
+# The paper could not be opened here. A number remembered from it for DAQUAR stands with that remark in `results/published/daquar.csv`, and in notebook 12 beside ours. It is 29.3 %, with two hops, and was not checked; nor whether it counts questions whose answer is a list, which others leave out (`accuracy_one_answer` above does). What can be checked is what the re-implementation by Das prints for VQA: 59.87 % with one hop and 59.59 % with two (VQA v1, test-std), 53.15 % and 52.82 % (VQA v2, validation). There
 # a second hop does not help.
 
 # %% [markdown]
 # ## Claims
 #
 # Each is tested over whole sets of seeds, and prints its rule. The first interval (95 %) is over seeds: the noise of training. The second is over the units of the test set, here
-# pictures. A claim holds if both lie above its threshold. *Would matter* is the least effect worth speaking of, in points. Notebook 12 says what each column means, what a *control* or *by construction* is, and how many claims are tested together.
+# pictures. A claim holds if both lie above its threshold. *Would matter* is the least effect worth speaking of, in points. The two claims about `yes_or_no` were made after the record of seed 0 had been looked at, to find out when an answer is right and attention elsewhere; the other four seeds test them. Notebook 12 says what each column means, what a *control* or *by construction* is, and how many claims are tested together.
 
 # %%
 tables.printed_claims(tables.claims(notebook=name))

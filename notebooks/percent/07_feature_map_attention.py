@@ -85,7 +85,7 @@ figures.source(feature_map_attention)
 # ## The data
 #
 # The simulator's clips of two groups of actions. *Chest*: reading, writing, playing with a tablet. *Face*: drinking, brushing teeth, making a phone call. Within a group the body moves alike, and only the thing that is taken out of a crate differs; copies of all things of the group stay on a counter, so that their presence tells nothing. The thing moves, its box is known in each frame
-# and is never used to train. It is small, less than a hundredth of the picture, so the maps are early and fine ones: 40 channels at 23 x 40 places, after five blocks of EfficientNet-Lite0. No person is in both training and test. Folders of labelled videos in the layout of UCF-11 are read through `root` (`docs/data.md`); the videos of UCF-11 itself were not at hand.
+# and is never used to train. It is small, less than a hundredth of the picture, so the maps are early and fine ones: 40 channels at 23 x 40 places, after five blocks of EfficientNet-Lite0. What a place sees is not quite the square of the picture that it stands for, but lies about one row higher and half a column to the left, by how the network is padded; this is measured (`companion/ops/receptive_field.py`: a small square of a frame is changed, and one looks where the map changes), and taken into account wherever weights are compared with boxes or drawn over a picture. No person is in both training and test. Folders of labelled videos in the layout of UCF-11 are read through `root` (`docs/data.md`); the videos of UCF-11 itself were not at hand.
 #
 # ## Training
 #
@@ -100,7 +100,7 @@ experiments.losses(done)
 # %% [markdown]
 # ## Where it looks
 #
-# The weights of each frame over it. Each place shows the sum of its own weight and those of its eight neighbours, for single places are too small to be seen; framed is the thing that decides, where it is out of the crate. A clip of each group; in the stored run both are read wrongly.
+# The weights of each frame over it. Each place shows the sum of its own weight and those of its eight neighbours, for single places are too small to be seen, and stands where the network looks; framed is the thing that decides, where it is out of the crate. A clip of each group; in the stored run both are read wrongly.
 
 # %% tags=["nbval-ignore-output", "picture"]
 for run, one in done.items():
@@ -111,7 +111,7 @@ for run, one in done.items():
         with torch.no_grad():
             said = one.model(test.__getitems__(rows).frames)
         said = said._replace(logits=feature_map_attention.answer(said.logits))
-        shown = figures.looked(test, rows, said)
+        shown = figures.looked(test, rows, said, aside=one.experiment.aside())
         title = f"Weights of {run.variant}"
         display(AttentionPlayer(**shown, subject="thing that decides", title=title))
 
@@ -119,7 +119,7 @@ for run, one in done.items():
 # ## Numbers
 #
 # In percent: `accuracy` over all six actions, so that chance is 16.7 %; `within_chest`, `within_face`: if one chooses among the three actions of the clip's group only, chance is 33.3 %. `on_thing`: the share of the weights inside the box of the thing, over the frames in which it is seen; `still_on_thing`: the same after the weights of each of these frames
-# were replaced by their mean over them, so that the difference is what *following* the thing is worth; `others_on_thing`: the weights of another clip; `uniform`: equal weights. The two rows cannot be compared, for one began with what a longer training has taught, and only 36 clips are tested: the fair comparison is the profile `full` below.
+# were replaced by their mean over them, so that the difference is what *following* the thing is worth; `others_on_thing`: the mean weights of the other clips; `uniform`: equal weights. The two rows cannot be compared, for one began with what a longer training has taught, and only 36 clips are tested: the fair comparison is the profile `full` below.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=15.0
 numbers = experiments.metrics(done, "protocol", "variant").round(1)
