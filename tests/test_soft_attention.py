@@ -60,12 +60,15 @@ def test_every_kind_is_measured(model, evidence):
         assert 0.3 < found["uniform"] < 2 and f"hop_{model['hops']}_thing" in found
 
 
-def test_daquar_by_the_same_door(tmp_path):
-    root = asking.daquar(tmp_path)
-    run = replace(RUN, source="daquar")
-    found = measured(run, root, data={"size": [48, 64]}, model={"kind": "stacked", "hops": 0}).record
-    assert found["metrics"]["n_test"] == 20 and "on_thing" not in found["metrics"]
-    assert {*found["provenance"]["data"]} == {"daquar"}
+@pytest.mark.parametrize(("source", "asked"), [("daquar", 20), ("vqa", 6)])
+def test_photographs_by_the_same_door(tmp_path, source, asked):
+    root = getattr(asking, source)(tmp_path)
+    plan = experiments.plan("soft_attention", source, "full", variant="question", seed=0)
+    ((run, params),) = plan.items()
+    params = params | {"fit": {"epochs": 1, "lr": 0.003, "batch_size": 4}}
+    found = experiments.measure(run, experiments.prepare(run, params, root)).record
+    assert found["metrics"]["n_test"] == asked and "on_thing" not in found["metrics"]
+    assert {*found["provenance"]["data"]} == {source}
 
 
 def test_without_the_extra_a_network_of_its_own_reads_the_pictures(monkeypatch):
