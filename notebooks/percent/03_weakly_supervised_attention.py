@@ -262,7 +262,7 @@ tables.printed_claims(tables.claims(notebook=name))
 #
 # 1. `map` falls from 96.2 to 94.3, and `pointing` stays at 88.5. A heat map is there before it is pooled, so that its highest place cannot depend on the pooling; the score
 #    does. (`on_things` falls a little, from 91.7 to 90.7: it looks at the map of the class that has the highest score.)
-# 2. Without the lowest places naming loses 56 points and pointing 61. One place in place of a fifth loses 25 points of naming and 46 of pointing, and trainings differ by more than 20 points: in each step only one place learns.
+# 2. Without the lowest places naming loses 56 points and pointing 61. One place in place of a fifth loses 25 points of naming and 46 of pointing, and trainings differ by more than 20 points.
 # 3. Photographers put things in the middle, so that one place lies on things in many pictures. Only the difference of `on_things` and `on_others` is owed to what this picture shows; who reports `on_things` alone reports mostly the photographer.
 #
 # 4. This prints the shuffled AUC of the energy, of contrast, and of what is left of the energy, on the first fold: 0.633, 0.701 and 0.548 for `untrained-energy`, 0.737, 0.701 and 0.666 for `energy`.

@@ -235,7 +235,7 @@ tables.contrast(measured, name, few, columns, "official", source="daquar")
 # ## Claims
 #
 # Each is tested over whole sets of seeds, and prints its rule. The first interval (95 %) is over seeds: the noise of training. The second is over the units of the test set, here
-# pictures. A claim holds if both lie above its threshold. *Would matter* is the least effect worth speaking of, in points. The two claims about `yes_or_no` were made after the record of seed 0 had been looked at, to find out when an answer is right and attention elsewhere; the other four seeds test them. Notebook 12 says what each column means, what a *control* or *by construction* is, and how many claims are tested together.
+# pictures. A claim holds if both lie above its threshold. *Would matter* is the least effect worth speaking of, in points. The two claims about `yes_or_no` were made after the record of seed 0 had been looked at, to find out when an answer is right and attention elsewhere. That seed is one of the five that test them, so that they say a little less than the others. Notebook 12 says what each column means, what a *control* or *by construction* is, and how many claims are tested together.
 
 # %%
 tables.printed_claims(tables.claims(notebook=name))
