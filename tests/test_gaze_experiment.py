@@ -65,6 +65,7 @@ def test_readouts_see_the_layers_that_they_name(tmp_path, monkeypatch, trained):
     class Tiny(torch.nn.Module):
         def __init__(self, like, precision):
             super().__init__()
+            self.register_buffer("weight", torch.ones((), dtype=torch.bfloat16))
             seen.append((like, precision))
 
         def forward(self, pictures):
@@ -76,7 +77,7 @@ def test_readouts_see_the_layers_that_they_name(tmp_path, monkeypatch, trained):
     data = {"size": [48, 64], "cells": [6, 8]}
     kind = "readout" if trained else "untrained"
     run = replace(RUN, source="osie", fold=1)
-    own = {"layers": ["block 10"], "features": "bf16", "otherwise": {"kind": "scratch"}}
+    own = {"layers": ["block 10"], "features": "bf16", "otherwise": {"kind": "scratch"}, "members": 2}
     assert measured(kind, run, root, data, **own)["n_test"] == 2 and {words for _, words in seen} == {"bf16"}
     side = fixations.Fixations("osie", "train", fold=1, root=root, **data)
     for like, _ in seen:  # an untrained network knows the statistics of training pictures alone

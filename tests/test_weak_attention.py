@@ -122,10 +122,17 @@ def test_maps_of_a_network_at_rest():
         class_activation.ClassActivation(classify, "gradient")
 
 
-def joint():
+def joint(**options):
     torch.manual_seed(0)
     readout = gaze.Readout({"head": 7}, gaze.gaussian((6, 8)), dropout=0.0)
-    return joint_attention.JointAttention(readout, 3), {"head": torch.randn(5, 7, 3, 4)}
+    return joint_attention.JointAttention(readout, 3, **options), {"head": torch.randn(5, 7, 3, 4)}
+
+
+def test_without_attention_classes_are_read_everywhere():
+    model, maps = joint(attends=False)
+    said = model(maps)
+    torch.testing.assert_close(said.attention.exp(), torch.full((5, 6, 8), 1 / 48))
+    torch.testing.assert_close(said.logits, model.evidence(model.readout.hidden(maps)).mean((2, 3)))
 
 
 def test_classes_are_read_where_it_attends():
@@ -216,6 +223,8 @@ def test_gaze_and_labels_are_scored_each_on_its_pictures(tmp_path):
     params = {"data": {"size": [48, 64], "cells": [6, 8], "least": 1}, "loss": {"gaze": 1.0, "labels": 1.0}}
     found = measured("joint", run, root, model={"kind": "joint"}, **params)
     assert {"auc", "attention_sauc", "map", "on_things"} <= {*found}
+    told = {"model": {"kind": "joint", "attends": False}, "fit": FIT}
+    assert not experiments.prepare(run, params | told, root).build().attends
     with pytest.raises(ValueError, match=r"joint, and no other, is for osie\+coco128"):
         measured("wildcat", run, root, model={"kind": "wildcat"}, **params)
 

@@ -88,7 +88,8 @@ class Pictures:
             net: takes pictures N 3 H W to a dict of layers, N D h w each.
             device: where it is computed; afterwards the network is on the CPU.
         """
-        weights = fingerprint([value.cpu().numpy().tobytes() for value in net.state_dict().values()])
+        each = (value.cpu().flatten().view(torch.uint8) for value in net.state_dict().values())
+        weights = fingerprint([value.numpy().tobytes() for value in each])  # NumPy has no bf16
         kind, device = type(net), torch.device(device)
         code = closure(kind.__module__) if kind.__module__.startswith("companion.") else defined(kind)
         key = cache.depends([], shown=self.key, net=repr(net), weights=weights, code=code, device=device.type)

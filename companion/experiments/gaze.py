@@ -191,7 +191,8 @@ def built(kind: str, options: dict, train: Fixations, prior: Float[Tensor, "h w"
         return gaze.Readout(gaze.Trunk.channels, prior, trunk=gaze.Trunk(), **options)
     layers, members = options.pop("layers", picture_features.LAYERS), options.pop("members", 1)
     channels = picture_features.channels(layers)
-    each = [gaze.Readout(channels, prior, **options) for _ in range(members)]
+    # Each with a prior of its own: a checkpoint stores no tensor twice.
+    each = [gaze.Readout(channels, prior.clone(), **options) for _ in range(members)]
     return gaze.Ensemble(each) if members > 1 else each[0]
 
 

@@ -207,7 +207,7 @@ def at_rest(run: Run, params: dict, root: str | Path | None) -> Experiment:
 def jointly(run: Run, params: dict, root: str | Path | None) -> Jointly:
     """Gaze and labels."""
     sources = BOTH.split("+")
-    data, its = dict(params["data"]), options(params)
+    data, its = dict(params["data"]), options(params, "attends")
     cells, least = data.pop("cells"), data.pop("least")
 
     @cache
@@ -228,7 +228,8 @@ def jointly(run: Run, params: dict, root: str | Path | None) -> Jointly:
 
     def build() -> joint_attention.JointAttention:
         readout = gaze.Readout(picture_features.channels(), prior(), **its)
-        return joint_attention.JointAttention(readout, len(side("train")[1].classes))
+        classes = len(side("train")[1].classes)
+        return joint_attention.JointAttention(readout, classes, params["model"].get("attends", True))
 
     def looked(model: Callable, batch: fixations.Looked) -> dict[str, Tensor]:
         test = side("test")[0]

@@ -37,16 +37,19 @@ class JointAttention(nn.Module):
     Args:
         readout: whose hidden layers both read.
         C: classes.
+        attends: without it all places weigh the same, a control.
     """
 
-    def __init__(self, readout: Readout, C: int) -> None:
+    def __init__(self, readout: Readout, C: int, attends: bool = True) -> None:
         super().__init__()
-        self.readout = readout
+        self.readout, self.attends = readout, attends
         self.evidence = nn.Conv2d(readout.last.in_channels, C, 1)
 
     def forward(self, maps: dict[str, Num[Tensor, "B ..."]]) -> Attended:
         hidden = self.readout.hidden(maps)
         values = self.readout.values(hidden)
+        if not self.attends:
+            values = torch.zeros_like(values)
         attention = as_gaze(values).map
         logits = torch.einsum("bhw,bchw->bc", attention.exp(), self.evidence(hidden))
         return Attended(logits, attention, as_gaze(values + self.readout.centre * self.readout.prior))

@@ -211,7 +211,7 @@ tables.contrast(measured, name, resting, gaze_scores, "five_folds", source="osie
 #
 # "Can we jointly predict gaze and the scrutinised object? Loss: recognition performance." A trunk of 1 x 1 convolutions on the maps at rest gives hidden maps, which two linear layers read. One gives a value of each place; the softmax over places of these is an attention $a$. The other gives evidence $z^c$ for coco128's classes, learned here, and what a picture shows is
 # read where the attention lies, $s^c = \sum_p a(p)\, z^c(p)$. For gaze the centre bias is added to the values, and the density is trained by likelihood as in chapter 02. Batches hold pictures of OSIE, of which the gaze is known, and of coco128, of which the labels are.
-# `gaze` and `labels` learn from one loss alone, `both` from their sum, all for equally many steps on the same batches.
+# `gaze` and `labels` learn from one loss alone, `both` from their sum, all for equally many steps on the same batches. `labels-everywhere` is `labels` with equal weights at all places in place of $a$.
 
 # %% tags=["nbval-ignore-output", "picture"]
 figures.source(joint_attention)
@@ -222,7 +222,7 @@ figures.source(joint_attention)
 # %%
 jointly = ["auc", "sauc", "nss", "gain"]
 jointly += ["attention_auc", "attention_sauc", "attention_nss", "map", "on_things", "on_others"]
-losses = ["gaze", "labels", "both"]
+losses = ["gaze", "labels", "both", "labels-everywhere"]
 tables.contrast(measured, name, losses, jointly, "five_folds", source="osie+coco128", digits=3)
 
 # %% [markdown]
