@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from beartype import BeartypeConf
+from beartype.door import is_bearable
 
 from companion.code import closure
 from companion.datasets.sources import SKELETONS
@@ -42,8 +44,11 @@ COUNTED = {
     "lr": (float, 1e-12),
     "hops": (int, 0),
     "learned_from": (int, 1),
+    "members": (int, 1),
+    "principal": (int, 1),
 }  # options: numbers from this one on
 NAME = re.compile(r"\w[\w.+-]*")
+FLOAT = BeartypeConf(is_pep484_tower=True)  # 1 is one
 
 
 def chapters() -> list[str]:
@@ -154,7 +159,10 @@ def check_params(where: str, variant: str, params: dict, needs: Iterable[str]) -
             raise DamagedFile(f"{where}: {variant} has no key {key!r}; add it there, or to the variant")
     if params.get("precision", "f32") not in ("f32", "bf16"):
         raise DamagedFile(f"{where}: precision of {variant} is {params['precision']!r}; choose f32 or bf16")
-    for part in parts(params).values():
+    for key, part in parts(params).items():
+        for of, options in part.items():
+            if of in OPTIONS and isinstance(options, dict):
+                check_counts(f"{where}, {key}{of} of {variant}", options)
         try:
             Release(**part.get("release", {}))
         except (TypeError, ValueError) as error:
@@ -252,14 +260,33 @@ def check_options(where: str, given: object, call: Callable, *own: str) -> None:
         if name not in own
         and (parameter.kind is parameter.KEYWORD_ONLY or parameter.default is not parameter.empty)
     }
-    for name in given:
+    check_counts(where, given)
+    for name, value in given.items():
         if name not in known:
-            raise DamagedFile(f"{where}: unknown key {name!r}; choose one of {', '.join(known)}")
+            choice = f"choose one of {', '.join(known)}" if known else "leave it out"
+            raise DamagedFile(f"{where}: unknown key {name!r}; {choice}")
+        if not fits(value, hint := parameters(call)[name].annotation):
+            raise DamagedFile(f"{where}: {name} is {value!r}; give {inspect.formatannotation(hint)}")
     for name, needed in known.items():
         if needed and name not in given:
             raise DamagedFile(f"{where} has no key {name!r}; add it there")
-    for name, (kind, low) in COUNTED.items():
-        value = given.get(name, kind(1))
+
+
+def fits(value: object, hint: Any) -> bool:
+    """Is it what an annotation says? (Of a list beartype looks at one item, so each is shown by itself.)"""
+    each = [[one] for one in value] if isinstance(value, list) and value else [value]
+    return hint is inspect.Parameter.empty or all(is_bearable(one, hint, conf=FLOAT) for one in each)
+
+
+def check_part(run: Run, part: str, given: object, call: Callable, *own: str) -> None:
+    """The same, of a part of a run's params."""
+    check_options(f"companion/experiments/{run.chapter}.yaml, {part} of {run.variant}", given, call, *own)
+
+
+def check_counts(where: str, given: dict) -> None:
+    """Refuse options of `COUNTED` that are no such numbers."""
+    for name in COUNTED.keys() & given.keys():
+        (kind, low), value = COUNTED[name], given[name]
         if not between(value, low, 10**9) or not isinstance(value, kind | int):
             raise DamagedFile(f"{where}: {name} is {value!r}; give a number such as 40 or 0.003")
 

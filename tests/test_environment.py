@@ -18,7 +18,7 @@ PROJECT = tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 TOOLS = {  # called by name, or by another package
     *("ipykernel", "jupyterlab", "papermill"),  # run notebooks
-    *("beartype", "nbval", "pandas-stubs", "pyright", "ruff"),  # check shapes, notebooks, types, style
+    *("nbval", "pandas-stubs", "pyright", "ruff"),  # check notebooks, types, style
     "setuptools",  # builds the wheel
 }
 ROOMS = {  # who may import what

@@ -146,6 +146,22 @@ def test_an_unknown_kind_is_refused():
         measured("deepgaze")
 
 
+@pytest.mark.parametrize(
+    "kind, model, sentence",
+    [
+        ("scratch", {"width": [8]}, "model of scratch: unknown key 'width'; choose one of widths, dropout"),
+        ("scratch", {"widths": 8}, "model of scratch: widths is 8; give .*Sequence.int"),
+        ("scratch", {"layers": ["head"]}, "model of scratch: unknown key 'layers'"),
+        ("readout", {"members": 0}, "model of readout: members is 0; give a number"),
+        ("observers", {"sigma": "wide"}, "model of observers: sigma is 'wide'; give"),
+        ("centre-bias", {"sigma": 2}, "model of centre-bias: unknown key 'sigma'; leave it out"),
+    ],
+)
+def test_options_that_nothing_reads_are_refused(kind, model, sentence):
+    with pytest.raises(ValueError, match=f"^companion/experiments/gaze.yaml, {sentence}"):
+        measured(kind, **model)
+
+
 def test_fixations_of_each_observer_are_those_of_the_picture(tmp_path):
     data = Fixations("osie", "test", root=recordings.matlab(tmp_path, "osie"), size=(48, 64), cells=(6, 8))
     counts = gaze.by_observer(data, 1)

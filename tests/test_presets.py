@@ -1,5 +1,7 @@
 """The presets of the chapters, and hand-made ones that lack something."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from companion import presets
@@ -154,7 +156,9 @@ def test_a_plan_that_is_changed_changes_no_other(six):
     assert next(iter(presets.plan("six", "sbu", "full").values()))["fit"] == {"lr": 1}
 
 
-def call(data, size=3, *, epochs: int, lr: float, seed: int = 0):
+def call(
+    data, size=3, *, epochs: int, lr: float, seed: int = 0, widths: Sequence[int] = (1,), decay: float = 0.0
+):
     """What options are compared with."""
 
 
@@ -162,8 +166,11 @@ def call(data, size=3, *, epochs: int, lr: float, seed: int = 0):
     "given, sentence",
     [
         (3, r"^six.yaml, fit is 3, no dict; list its options$"),
-        ({"epoch": 40}, r"^six.yaml, fit: unknown key 'epoch'; choose one of size, epochs, lr$"),
-        ({"data": 1, "epochs": 1, "lr": 1}, r"unknown key 'data'; choose one of size, epochs, lr$"),
+        (
+            {"epoch": 40},
+            r"^six.yaml, fit: unknown key 'epoch'; choose one of size, epochs, lr, widths, decay$",
+        ),
+        ({"data": 1, "epochs": 1, "lr": 1}, r"unknown key 'data'; choose one of size,"),
         ({"seed": 1, "epochs": 1, "lr": 1}, r"unknown key 'seed'"),
         ({"lr": 0.1}, r"^six.yaml, fit has no key 'epochs'; add it there$"),
         ({"epochs": "forty", "lr": 1}, r"^six.yaml, fit: epochs is 'forty'; give a number such as"),
@@ -173,6 +180,9 @@ def call(data, size=3, *, epochs: int, lr: float, seed: int = 0):
         ({"epochs": 1.5, "lr": 1}, r"^six.yaml, fit: epochs is 1.5; give a number such as 40"),
         ({"epochs": 1, "lr": float("nan")}, r"^six.yaml, fit: lr is nan; give a number"),
         ({"epochs": 1, "lr": -0.1}, r"^six.yaml, fit: lr is -0.1; give a number"),
+        ({"epochs": 1, "lr": 1, "widths": 3}, r"^six.yaml, fit: widths is 3; give .*Sequence\[int\]$"),
+        ({"epochs": 1, "lr": 1, "widths": [3, "4"]}, r"^six.yaml, fit: widths is \[3, '4'\]; give"),
+        ({"epochs": 1, "lr": 1, "decay": "0.1"}, r"^six.yaml, fit: decay is '0.1'; give float$"),
     ],
 )
 def test_options_that_a_call_does_not_take_are_refused(given, sentence):
@@ -181,7 +191,14 @@ def test_options_that_a_call_does_not_take_are_refused(given, sentence):
 
 
 def test_options_of_a_call_pass():
-    presets.check_options("six.yaml, fit", {"epochs": 1, "lr": 0.1, "size": 2}, call, "seed")
+    presets.check_options(
+        "six.yaml, fit", {"epochs": 1, "lr": 0.1, "size": 2, "widths": [1], "decay": 1}, call, "seed"
+    )
+
+
+def test_a_call_without_options_takes_none():
+    with pytest.raises(ValueError, match=r"^six.yaml, model: unknown key 'size'; leave it out$"):
+        presets.check_options("six.yaml, model", {"size": 2}, len)
 
 
 def test_what_a_preset_says_of_a_run(six):

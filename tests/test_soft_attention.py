@@ -221,7 +221,7 @@ def test_a_batch_of_pictures_has_all_questions_about_them():
 
 
 def test_an_ensemble_of_none_is_refused():
-    with pytest.raises(ValueError, match="x in soft_attention has 0 members; give it 1 or more"):
+    with pytest.raises(ValueError, match="soft_attention.yaml, model of x: members is 0; give a number"):
         experiments.prepare(RUN, PARAMS | {"model": {"kind": "stacked", "members": 0}})
 
 

@@ -149,7 +149,7 @@ def test_classes_are_read_where_it_attends():
 def test_each_loss_trains_its_part(looked, labels):
     model, maps = joint()
     batch = Both(maps, torch.rand(2, 6, 8), torch.ones(3, 3))
-    joint_attention.objective(model, batch, looked, labels).backward()
+    joint_attention.objective(model, batch, gaze=looked, labels=labels).backward()
 
     def taught(value):
         return bool(value.grad is not None and value.grad.abs().sum() > 0)
@@ -161,7 +161,8 @@ def test_each_loss_trains_its_part(looked, labels):
     want = -looked * (batch.counts * said.gaze.map[:2]).sum() / batch.counts.sum()
     chance = said.logits[2:].sigmoid()
     torch.testing.assert_close(
-        joint_attention.objective(model, batch, looked, labels), want - labels * chance.log().mean()
+        joint_attention.objective(model, batch, gaze=looked, labels=labels),
+        want - labels * chance.log().mean(),
     )
 
 
@@ -227,6 +228,35 @@ def test_gaze_and_labels_are_scored_each_on_its_pictures(tmp_path):
     assert not experiments.prepare(run, params | told, root).build().attends
     with pytest.raises(ValueError, match=r"joint, and no other, is for osie\+coco128"):
         measured("wildcat", run, root, model={"kind": "wildcat"}, **params)
+
+
+@pytest.mark.parametrize(
+    "source, params, sentence",
+    [
+        (
+            "coco128",
+            {"model": {"kind": "wildcat", "maps": 4}},
+            "model of x: unknown key 'maps'; choose one of",
+        ),
+        ("coco128", {"model": {"kind": "wildcat", "M": "4"}}, "model of x: M is '4'; give int"),
+        ("coco128", {"data": {"sizes": [48, 64]}}, "data of x: unknown key 'sizes'"),
+        ("coco128", {"model": {"kind": "cam", "M": 4}}, "model of x: unknown key 'M'; leave it out"),
+        ("osie", {"model": {"kind": "cam"}, "data": {"least": 3}}, "data of x: unknown key 'least'"),
+        ("osie+coco128", {"model": {"kind": "joint", "M": 4}}, "model of x: unknown key 'M'"),
+        ("osie+coco128", {"model": {"kind": "joint"}, "loss": {"gaze": 1}}, "loss of x has no key 'labels'"),
+        (
+            "osie+coco128",
+            {"model": {"kind": "joint"}, "loss": {"gaze": "1", "labels": 1}},
+            "loss of x: gaze is",
+        ),
+    ],
+)
+def test_options_that_nothing_reads_are_refused(source, params, sentence):
+    run = replace(RUN, source=source, protocol="five_folds", variant="x")
+    data = {"cells": [6, 8], "least": 1} if source == "osie+coco128" else {}
+    default = {"data": data, "model": {"kind": "wildcat"}, "fit": FIT, "loss": {"gaze": 1, "labels": 1}}
+    with pytest.raises(ValueError, match=f"^companion/experiments/{run.chapter}.yaml, {sentence}"):
+        experiments.prepare(run, default | params)
 
 
 @pytest.mark.parametrize("kind", ["wildcat", "cam", "joint"])

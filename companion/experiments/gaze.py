@@ -21,6 +21,7 @@ from companion.files import fingerprint
 from companion.metrics import saliency
 from companion.models import backbones, bottom_up, gaze, picture_features
 from companion.models import scanpaths as next_fixation
+from companion.presets import check_part
 from companion.records import Run
 from companion.training import (
     Experiment,
@@ -35,6 +36,7 @@ FIT = fit  # what takes the options of the presets' `fit`
 CEILINGS = {"observers": False, "one-observer": True}  # does one tell of the others?
 FIXED = ("people", "centre-gaussian", "centre-bias", *bottom_up.MODELS, "spectral-residual-centre", *CEILINGS)
 READOUTS = ("readout", "untrained", "scratch")
+TAKES = dict.fromkeys(READOUTS, gaze.Readout) | dict.fromkeys(CEILINGS, gaze.Observers)  # options of `model`
 WIDTH = 800  # pixels of OSIE's pictures, of which 24 are what its maps of fixations are blurred by
 
 
@@ -65,6 +67,10 @@ def looking(run: Run, params: dict, root: str | Path | None, trained: str = "tra
     """
     model, options = dict(params["model"]), dict(params["data"])
     kind, precision, also = model.pop("kind"), model.pop("features", "f32"), options.pop("also", None)
+    check_part(run, "data", options, Fixations, "source", "split", "protocol", "fold", "seed", "root")
+    own = ("layers", "members") if kind in ("readout", "untrained") else ()
+    given = {name: value for name, value in model.items() if name not in own}
+    check_part(run, "model", given, TAKES.get(kind, gaze.Always), "channels", "trunk", "counts", "alone")
 
     @cache
     def side(split: str, source: str = run.source) -> Fixations:

@@ -22,7 +22,7 @@ from companion.models import backbones, picture_features, stacked_attention, wil
 from companion.models.stacked_attention import Answered, CrossAttention, Pooled, StackedAttention, Trunk
 from companion.models.wildcat import Wildcat
 from companion.ops.principal import principal
-from companion.presets import check_options
+from companion.presets import check_part
 from companion.records import Run
 from companion.training import Experiment, accelerator, fit, load_checkpoint
 
@@ -51,11 +51,10 @@ def prepare(run: Run, params: dict, root: str | Path | None = None) -> Experimen
         )
     if kind not in KINDS and len(params["model"]) > 1:
         raise ValueError(f"{run.variant} in {run.chapter} is {kind}, which takes no options; leave them out")
-    where = f"companion/experiments/{run.chapter}.yaml, data of {run.variant}"
     if kind == LABELS:
-        check_options(where, params["data"], LabelledRooms, "split", "seed")
+        check_part(run, "data", params["data"], LabelledRooms, "split", "seed")
         return from_labels(run, params)
-    check_options(where, params["data"], Questions, "source", "split", "seed", "root")
+    check_part(run, "data", params["data"], Questions, "source", "split", "seed", "root")
     return from_answers(run, params, root)
 
 
@@ -104,14 +103,9 @@ def from_answers(run: Run, params: dict, root: str | Path | None) -> Experiment:
     kind, layers = options.pop("kind"), options.pop("layers", None)
     K, members = options.pop("principal", None), options.pop("members", 1)
     if kind in KINDS:
-        own = "channels", "V", "A", "trunk"
-        check_options(
-            f"companion/experiments/{run.chapter}.yaml, model of {run.variant}", options, KINDS[kind], *own
-        )
+        check_part(run, "model", options, KINDS[kind], "channels", "V", "A", "trunk")
     if K is not None and not layers:
         raise ValueError(f"{run.variant} in {run.chapter} has `principal` and no `layers`; name some")
-    if not isinstance(members, int) or members < 1:
-        raise ValueError(f"{run.variant} in {run.chapter} has {members!r} members; give it 1 or more")
     if layers and not backbones.installed():
         layers, params = None, params | {"model": {"kind": kind} | options}
     channels = picture_features.channels(layers) if layers else Trunk.channels

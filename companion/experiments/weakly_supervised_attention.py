@@ -19,6 +19,7 @@ from companion.experiments import gaze as looking
 from companion.files import checkout, fingerprint
 from companion.metrics import multi_label
 from companion.models import class_activation, gaze, joint_attention, picture_features, wildcat
+from companion.presets import check_part
 from companion.records import Run
 from companion.training import (
     Experiment,
@@ -35,6 +36,7 @@ FIT = fit  # what takes the options of the presets' `fit`
 AT_REST = ("centre", *class_activation.MAPS)
 KINDS = ("wildcat", "joint", *AT_REST)
 BOTH = "osie+coco128"
+GIVEN = "source", "split", "protocol", "fold", "seed", "root"  # to data, by no preset
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ def seen(data: Fixations | LabelledPictures, net: Callable[[], nn.Module]) -> No
 def from_labels(run: Run, params: dict, root: str | Path | None) -> Labelling:
     """WILDCAT, and what differs from it in one thing."""
     scratch, begun = "trunk" in params["model"], params.get("weights", {}).values()
+    check_part(run, "data", params["data"], LabelledPictures, *GIVEN)
+    check_part(run, "model", options(params, "trunk"), wildcat.Wildcat, "D", "C", "trunk")
 
     @cache
     def side(split: str) -> LabelledPictures:
@@ -158,8 +162,11 @@ def from_labels(run: Run, params: dict, root: str | Path | None) -> Labelling:
 
 def at_rest(run: Run, params: dict, root: str | Path | None) -> Experiment:
     """Attention that nothing here has trained, against boxes or against gaze."""
-    model = params["model"]
+    model, of_gaze = params["model"], run.source in fixations.RECORDED
     trained = model.get("trained", True)
+    of = Fixations if of_gaze else LabelledPictures
+    check_part(run, "data", params["data"], of, *GIVEN)
+    check_part(run, "model", options(params, "trained"), gaze.Always)
 
     @cache
     def net() -> picture_features.Layers:
@@ -169,7 +176,7 @@ def at_rest(run: Run, params: dict, root: str | Path | None) -> Experiment:
 
     @cache
     def side(split: str) -> Fixations | LabelledPictures:
-        if run.source in fixations.RECORDED:
+        if of_gaze:
             return Fixations(run.source, split, run.protocol, run.fold, run.seed, root, **params["data"])
         return LabelledPictures(run.source, split, run.fold, run.seed, root, **params["data"])
 
@@ -190,7 +197,6 @@ def at_rest(run: Run, params: dict, root: str | Path | None) -> Experiment:
     def looked(model: Callable, batch: fixations.Looked) -> dict[str, Tensor]:
         return looking.scored(model, batch, cast(Fixations, side("test")), bias())
 
-    of_gaze = run.source in fixations.RECORDED
     return (looking.Fixed if of_gaze else AtRest)(
         data=lambda: fingerprints(run, params, run.source, root),
         read=lambda: (side("train"), side("test")),
@@ -209,6 +215,10 @@ def jointly(run: Run, params: dict, root: str | Path | None) -> Jointly:
     sources = BOTH.split("+")
     data, its = dict(params["data"]), options(params, "attends")
     cells, least = data.pop("cells"), data.pop("least")
+    check_part(run, "data", data | {"cells": cells}, Fixations, *GIVEN)
+    check_part(run, "data", data | {"least": least}, LabelledPictures, *GIVEN)
+    check_part(run, "model", its, gaze.Readout, "channels", "prior", "trunk")
+    check_part(run, "loss", params["loss"], joint_attention.objective, "model", "batch")
 
     @cache
     def side(split: str) -> tuple[Fixations, LabelledPictures]:

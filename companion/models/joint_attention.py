@@ -55,7 +55,7 @@ class JointAttention(nn.Module):
         return Attended(logits, attention, as_gaze(values + self.readout.centre * self.readout.prior))
 
 
-def objective(model: nn.Module, batch: tuple, gaze: int | float, labels: int | float) -> Float[Tensor, ""]:
+def objective(model: nn.Module, batch: tuple, *, gaze: int | float, labels: int | float) -> Float[Tensor, ""]:
     """Nats a fixation and nats a label, each with its weight.
 
     Args:
