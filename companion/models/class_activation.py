@@ -1,7 +1,7 @@
 """What a network that was trained for recognition only attends to, read from its last maps.
 
     z^c(x) = w^c . f(x) + b^c         the evidence for a class at a place
-    cam           z of the class that the picture is said to show         (Zhou et al., CVPR 2016)
+    cam           z of the class that the network finds likeliest         (Zhou et al., CVPR 2016)
     log-sum-exp   log sum over c of exp z^c(x): evidence for any class
     energy        mean over channels of f(x)^2, which needs no class
 
