@@ -209,9 +209,10 @@ class StackedAttention(nn.Module):
             return Answered(self.answer(self.dropout(known)), known.new_zeros(len(known), 0, 1, 1))
         regions = self.regions(maps)
         size, regions = regions.shape[1:3], regions.flatten(1, 2)
+        own = F.one_hot(picture, len(regions)).to(regions)  # spares the regions of each question
         for hop in self.hops:
             weights.append(hop(regions, known, picture))
-            known = known + torch.einsum("bn,bnd->bd", weights[-1], regions[picture])
+            known = known + torch.einsum("bp,bn,pnd->bd", own, weights[-1], regions)
         return Answered(self.answer(self.dropout(known)), torch.stack(weights, 1).unflatten(-1, size))
 
 
