@@ -311,10 +311,9 @@ def averaged(run: records.Run, metric: str, its: Sequence[dict]) -> tuple[dict, 
     preset = presets.preset(run)
     folds = max(folds_of(run), 1 + max(fold for own in values.values() for fold in own))
     whole = [mean(own.values()) for own in values.values() if len(own) == folds]
-    digits = 2 if whole and abs(mean(whole)) >= 1 else 4  # areas under curves, and bits
     over = {
-        "mean": round(mean(whole), digits) if whole else None,
-        "sd": round(stdev(whole), digits) if len(whole) > 1 else None,
+        "mean": round(mean(whole), 4) if whole else None,
+        "sd": round(stdev(whole), 4) if len(whole) > 1 else None,
         "n": len(whole),
     }
     if not whole:

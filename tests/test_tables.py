@@ -168,7 +168,7 @@ def test_what_has_no_published_row_goes_into_the_notebooks_table(results):
     assert list(built) == ["ram", "05_hard_attention", "claims"]
     assert tables.text(built["05_hard_attention"]).splitlines() == [
         "source,profile,protocol,variant,metric,mean,sd,n,precision,device,commit,old,caveat",
-        "digits,full,centred-28,ram-6,error,4.5,0.71,2,f32,cpu (AVX2),0123456,no preset lists it,",
+        "digits,full,centred-28,ram-6,error,4.5,0.7071,2,f32,cpu (AVX2),0123456,no preset lists it,",
         "mnist,paper,centred-28,ram-6,on_digit,40.0,,1,f32,cpu (AVX2),0123456,no preset lists it,",
     ]
     assert built["ram"]["reproduced"].notna().sum() == 1

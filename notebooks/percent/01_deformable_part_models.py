@@ -280,7 +280,7 @@ if {"free", "rigid"} <= set(ap.index):
 # %%
 measured = tables.measured()
 runs = measured[(measured.notebook == name) & (measured.profile == "full") & (measured.metric != "n_test")]
-runs.pivot_table(index="variant", columns="metric", values=["mean", "sd"], sort=False)
+runs.pivot_table(index="variant", columns="metric", values=["mean", "sd"], sort=False).round(2)
 
 # %% [markdown]
 # Parts that may be anywhere are found no better than within four cells, and lie farther off (`part_error`): what is beside

@@ -14,7 +14,7 @@
 # *Slides "How do humans perform these tasks?", "Human attention: gaze patterns" (Johansson, Holsanova, Dewhurst and Holmqvist, J. Exp. Psychol. HPP 2012) and "Gaze can be
 # predicted" (scene analysis, social signals). The slides name no model; those here are cited where they stand.*
 #
-# **Question.** People look at a picture one place after the other. How much of where they look follows from the picture, and who can tell it?
+# **Question.** People look at a picture one place after the other. How much of where they look follows from the picture, and what can predict it?
 
 # %% tags=["parameters"]
 source = "still_lifes"  # drawn here; "osie"; "crowd_gaze"; or "eye_tracking", a table of your own
@@ -44,13 +44,13 @@ pd.set_option("display.max_colwidth", 200)
 # %% [markdown]
 # ## The idea
 #
-# The eye rests, about a third of a second, and jumps. A rest is a *fixation*, a row of them a *scanpath*. Where people fixate a picture is drawn anew by
-# every observer, so what a model can give is a density $p(x)$ over the places $x$ of the picture, and it is as good as the fixations $x_1, \dots, x_n$ of people are likely under it:
+# The eye rests, about a third of a second, and jumps. A rest is a *fixation*, a row of them a *scanpath*. Every observer fixates other
+# places of the same picture, so what a model can give is a density $p(x)$ over the places $x$ of the picture, and it is as good as the fixations $x_1, \dots, x_n$ of people are likely under it:
 #
 # $$\frac1n \sum_i \log_2 p(x_i).$$
 #
 # Without seeing the picture at all one can do well, for people look at the middle: the *centre bias* $q(x)$ is the density of fixations at other pictures. What a model adds is its
-# *information gain* over it, in bits a fixation. How much can be gained at all? The other observers tell: from their fixations at the same picture a density is made, and the observer who is
+# *information gain* over it, $\frac1n \sum_i \log_2 \big(p(x_i) / q(x_i)\big)$, in bits a fixation. How much can be gained at all? The other observers tell: from their fixations at the same picture a density is made, and the observer who is
 # left out is scored under it. So each score is read against two marks: a floor, the centre bias, which a model should beat, and a ceiling, the other observers, an *estimate* of what can be reached: on OSIE it is made of
 # fourteen people, and more would tell more.
 #
@@ -102,7 +102,7 @@ figures.scanpaths(test.pictures.shown[test.chosen[0]], named)
 # %% [markdown]
 # ## Training
 #
-# In the quick run the readout reads a small network that begins from nothing (`scratch`), on 300 still lifes.
+# In the quick run the readout reads a small network that begins from nothing (`scratch`), on 300 still lifes. The loss is in nats a fixation (1 nat is 1.44 bits).
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=0.2
 done = experiments.run(plan, root, out)
@@ -137,10 +137,11 @@ display(figures.heatmaps([test.pictures.shown[n] for n in test.chosen[:4]], maps
 # | `kl` | the divergence of the model's map from it, in nats | | 0 |
 # | `gain` | information gain: bits a fixation above the centre bias; of densities only | 0 | |
 #
-# Two programs for these are in wide use and disagree; here they are pysaliency's definitions, and `docs/ledger.md` tells where the MIT benchmark's differ. AUC asks for order only and rewards vague maps; a bit cannot
-# be had without being right about how likely a place is.
+# Two programs for these are in wide use and disagree; here they are pysaliency's definitions, and `docs/ledger.md` tells where the MIT benchmark's differ. AUC depends on the order of places only, and is lenient with vague maps; bits are
+# gained only where the probabilities are right.
 #
 # A density can be made ready for each score, and is: as it is for AUC, NSS and bits; divided by the centre bias for the shuffled AUC; blurred as the fixations are for CC, SIM and KL. So the centre bias has a shuffled AUC of exactly 0.5, for divided by itself it is the same everywhere.
+# `observers`, the ceiling, makes another density for each observer who is left out, so that there is no single map to compare and CC, SIM and KL are not defined (`NaN`); nor are bits of a map that is no density.
 # A map that is no density (`spectral-residual`, `itti-koch`, `gbvs` below) cannot be made ready: it is scored as it is, less its minimum for CC, SIM and KL. Part of the distance between the two sorts comes from this.
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=1.0
@@ -186,18 +187,18 @@ for one in learned[-1:]:
 # | `spectral-residual-centre` | yes | the centre bias only | the same, times the centre bias |
 # | `itti-koch` | yes | no | contrasts of brightness, colour and direction, centre against surround (Itti, Koch and Niebur, PAMI 1998) |
 # | `gbvs` | yes | no | the same contrasts, as a random walk from like to unlike places (Harel, Koch and Perona, NIPS 2006) |
-# | `scratch` | yes | yes | the readout of a small network that begins from nothing |
+# | `scratch` | yes | yes | the readout of a small network that begins from nothing, on pictures of half the width and height |
 # | `readout` | yes | yes | the readout of six layers of EfficientNet-Lite0, which ImageNet has taught, at rest |
 # | `untrained` | yes | yes | the same readout of the same network with random weights, whose BatchNorms have the statistics of eight training pictures, as when training begins |
 # | `readout-block-10-wide`, `readout-head` | yes | yes | the readout of one of the six layers alone |
-# | `readout-block-10` | yes | yes | the same of block 10, with hidden layers half as wide |
+# | `readout-block-10` | yes | yes | the same of block 10, with hidden layers half as wide and less dropout |
 # | `readout-bf16` | yes | yes | the readout with layers computed in 16 bits, which is faster |
 # | `readout-ensemble` | yes | yes | the mean density of three readouts |
 # | `readout-crowd` | yes | yes | the mean density of three readouts too, learned from the pictures of Saliency in Crowd too, for half as many epochs, so that the steps are nearly as many |
 # | `one-observer` | | | a density made of one observer's fixations, scored on those of each other observer |
 # | `observers` | | | a density made of the fixations of all other observers, scored on those of the one left out |
 #
-# What is empty is not defined: a map without probabilities has no bits, and what tells of one person at a time has no map of all. The widths of the readouts, their dropout and their weight decay had been seen on test pictures of the first fold in a trial before, and were then chosen on training pictures, so that this fold is not quite unseen.
+# `NaN`: not defined, see above. The widths of the readouts, their dropout and their weight decay had been seen on test pictures of the first fold in a trial before, and were then chosen on training pictures, so that this fold is not quite unseen.
 
 # %%
 measured = tables.measured()
@@ -217,10 +218,10 @@ if {"centre-bias", "observers"} <= {*means.index}:
     display(figures.between(means.loc[order], names, "centre-bias", "observers"))
 
 # %% [markdown]
-# The readout tells 1.98 bits of a fixation, 87 % of what the other observers tell (2.28, a mean over observers; as a mean over fixations, which models have, it would be 0.01 to 0.02 lower), and more than one observer tells of another (1.30; AUC 0.923 against 0.876). ImageNet has taught three quarters of this: the same readout of the same network with random weights (`untrained`) tells 0.50 bits (AUC 0.821). (Random kernels see up to half a place aside, since they are padded more behind; with the maps moved back by that they tell no more, 0.55 bits against 0.57 on the first test fold, seed 0, measured aside.)
-# Fixations can teach a good part of it, too: a small network that begins from nothing (`scratch`) learns 1.33 bits from 560 photographs (AUC 0.890, NSS 2.67), two thirds of the readout's.
+# The readout tells 1.98 bits of a fixation, 87 % of what the other observers tell (2.28, a mean over observers; as a mean over fixations, which models have, it would be 0.01 to 0.02 lower), and more than one observer tells of another (1.30; AUC 0.923 against 0.876). ImageNet has taught three quarters of this: the same readout of the same network with random weights (`untrained`) tells 0.50 bits (AUC 0.821). (The network pads more on the right and below, so that random kernels answer to what lies up to half a place aside; with the maps moved back by that they tell no more, 0.55 bits against 0.57 on the first test fold, seed 0, measured aside.)
+# Fixations can teach a good part of it, too: a small network that begins from nothing (`scratch`) learns 1.33 bits from 560 photographs (AUC 0.890, NSS 2.67), two thirds of the readout's. (These shares are no parts of a sum: each is what one model reaches by itself.)
 #
-# Many layers tell more than one: block 10 alone has 1.76 bits, with hidden layers of either width, and the last maps (`head`) 1.40. Of the models that learn nothing the best
+# Many layers tell more than one: block 10 alone has 1.76 bits, or 1.77 with narrower hidden layers, and the last maps (`head`) 1.40. Of the models that learn nothing the best
 # has an AUC of 0.762 (`gbvs`), and 0.817 is reached if the centre bias is given to one (`spectral-residual-centre`); `itti-koch` is below the centre bias (0.711 against 0.742), which knows nothing of the picture. The shuffled AUC, which gives nothing for the middle, has it above (0.652 against 0.500).
 
 # %% [markdown]
@@ -246,10 +247,10 @@ ordered, columns = ["static", "next-fixation", "inhibition"], ["history", "alike
 tables.contrast(measured, name, ordered, columns, "five_folds", source="osie", digits=3)
 
 # %% [markdown]
-# The history tells more than half a bit of the next fixation, 0.58, and the fixed inhibition of return costs 1.16. (To learn the sharpness of the density alone, without any history, gives 0.01.) Is the rule only too strict? If what was seen keeps a hundredth, a tenth or a half of its probability, it costs 0.90, 0.74 or 0.26. If the strength of the rule is learned, it comes out below zero, -0.16,
-# and 0.08 bits are gained: people return to where they have just been more often than the picture alone says. (First test fold, seed 0, where the rule itself costs 1.11; measured aside: no record holds these numbers.)
+# The history tells more than half a bit of the next fixation, 0.58, and the fixed inhibition of return costs 1.16. Is the rule only too strict? If what was seen keeps a hundredth, a tenth or a half of its probability, it costs 0.90, 0.74 or 0.26. If the strength of the rule is learned, it comes out below zero, -0.16,
+# and 0.08 bits are gained: the next fixation lies near the last four more often than the picture alone says, be it because people return or because they step only a little, which this does not tell apart. To learn the sharpness of the density alone, without any history, gives 0.01. (First test fold, seed 0, where the rule itself costs 1.11; measured aside: no record holds these numbers.)
 #
-# Yet the paths that are drawn with the history are a little *less* like people's than those without it (0.383 against 0.390; a difference of 0.010 would matter). Why? On every second picture of the first test fold (70 pictures, seed 0,
+# Yet the paths that are drawn with the history are no more like people's than those without it (0.383 against 0.390; a difference of 0.010 would matter). Why does this score not show what the bits show? On every second picture of the first test fold (70 pictures, seed 0,
 # measured aside: no record holds these numbers):
 #
 # | paths | like the other observers' | like each other |
@@ -277,8 +278,8 @@ looked = ["people", "centre-bias", "readout"]
 tables.contrast(measured, name, looked, crowd, "five_folds", source="crowd_gaze").T
 
 # %% [markdown]
-# People look at faces with 41.7 % of their fixations, and faces take 10.7 % of the picture: 3.9 times as much as their area. From the front it is 4.9 times, from the side 3.2, from behind 1.8. At the places where people look at *other* pictures 17.3 % lie on faces: of the 31.0 points above the area the middle explains 6.6. The readout gives faces 40.0 %, 1.7 points less than people, where the centre bias gives 17.1 %: it gives less to those seen from the front (26.5 against 27.9 %), and
-# more to those from behind (4.6 against 4.1 %). It was taught by fixations alone and never told what a face is.
+# People look at faces with 41.7 % of their fixations, and faces take 10.7 % of the picture: 3.9 times as much as their area. (The readout has learned from other pictures of Saliency in Crowd than those on which it is compared with people.) From the front it is 4.9 times, from the side 3.2, from behind 1.8. At the places where people look at *other* pictures 17.3 % lie on faces: of the 31.0 points above the area the middle explains 6.6. The readout gives faces 40.0 %, 1.7 points less than people, where the centre bias gives 17.1 %: it gives less to those seen from the front (26.5 against 28.0 %) and from the side (15.4 against 16.1 %), and
+# more to those from behind (4.6 against 4.1 %). The more faces there are, the less their share exceeds their area: by 37.3 points where there are few, 32.4 where there are some, 26.2 where there are many. It was taught by fixations alone and never told what a face is.
 
 # %% [markdown]
 # ## The readout on photographs of this book
@@ -314,8 +315,8 @@ tables.printed_claims(tables.claims(notebook=name))
 # %% [markdown]
 # ## In short
 #
-# Where people look can be predicted far above the centre bias, with what a network has learned of recognising things: 1.98 bits, where fourteen other people tell 2.28. Earlier fixations tell half a bit more of the next one, and a fixed
-# inhibition of return costs twice that. Faces draw gaze, four times as much as their area, and the readout gives them nearly the same without having been told of faces.
+# Where people look can be predicted far above the centre bias, with what a network has learned of recognising things: 1.98 bits, where fourteen other people tell 2.28; the same network with random weights gives 0.50, and a small one that fixations alone have taught 1.33. Earlier fixations tell half a bit more of the next one, and a fixed
+# inhibition of return costs twice that. People look at faces 3.9 times as often as if they looked anywhere, and 2.4 times as often as if they looked where they look in other pictures; the readout gives faces nearly the same share without having been told of them.
 #
 # ## Exercises
 #
@@ -329,8 +330,8 @@ tables.printed_claims(tables.claims(notebook=name))
 #    negatives from where people looked in *other* pictures, which is the middle too: there the middle gains nothing, and the spectral residual has 0.715. (`centre-bias` is 0.500 by definition, being a density; `centre-gaussian`, which is divided by the centre bias as well, has 0.501.)
 # 2. The bits fall from 1.60 to 1.39, and the AUC from 0.887 to 0.867. The shuffled AUC, which gives nothing for the centre bias itself, falls too, from 0.829 to 0.796:
 #    what the convolutions give was learned to be added to the centre bias and leaves the middle, where each observer begins, to it. A part of a model that was trained
-#    together is no model.
-# 3. To be slower is not to stay away. What is worth a look remains so, and people come back to it; a rule that forbids it gives least probability to where the next fixation
+#    with the rest of it is no model by itself.
+# 3. To be slower is not to stay away. The next fixation is often near the last ones; a rule that forbids it gives least probability to where the next fixation
 #    often is. It costs 1.16 bits a fixation, while `next-fixation`, which learns what distance does, gains 0.58. Part of the cost is how strict
 #    the rule is; but a mild one, which leaves half of the probability, still costs 0.26, and a rule whose strength is learned turns into its opposite.
 #

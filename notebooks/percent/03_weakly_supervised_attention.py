@@ -18,7 +18,7 @@
 # **Question.** A network is told what a picture shows, and never where. Does it look at the right place? And is that where people look?
 
 # %% tags=["parameters"]
-source = "still_lifes"  # "still_lifes" (drawn here), "fruit", "coco128", "voc2007", "osie" or "osie+coco128"
+source = "still_lifes"  # "still_lifes" (drawn here), "fruit", "coco128", "voc2007", "voc2012", "osie"; in full also "osie+coco128"
 root = None  # the folder that contains fruit/, coco128/, osie/ ...; None: $COMPANION_DATA
 profile = "quick"  # "quick" or "full": see companion/experiments/weakly_supervised_attention.yaml
 protocol = None  # None: all of the profile
@@ -40,10 +40,10 @@ pd.set_option("display.max_colwidth", 200)
 # %% [markdown]
 # ## The idea
 #
-# A network makes a map of a picture: features $x(p)$ at each place $p$. One linear map gives each place *evidence* for each class $c$,
+# A network makes a map of a picture: features $f(p)$ at each place $p$. One linear map gives each place *evidence* for each class $c$,
 # and a *pooling* makes one score of all places; the score is all that the labels train.
 #
-# $$z^c(p) = w_c^\top x(p) + b_c, \qquad s^c = \mathrm{pool}_p\, z^c(p), \qquad
+# $$z^c(p) = w_c^\top f(p) + b_c, \qquad s^c = \mathrm{pool}_p\, z^c(p), \qquad
 # L = -\sum_c \big[y_c \log \sigma(s^c) + (1 - y_c) \log(1 - \sigma(s^c))\big].$$
 #
 # $z^c$ is a map over the picture, the *heat map* of the class: nobody taught it, and if it is high on the thing and low elsewhere, the
@@ -73,7 +73,7 @@ figures.source(wildcat)
 #
 # *Still lifes* are drawn here: one to three of six shapes, in any colour, size and place, among strokes that mean nothing. A dashed box is around each thing. Real pictures come
 # through `root`: `fruit` (apples, bananas and oranges), `coco128` (256 pictures of COCO, of which classes count that are in at least ten
-# pictures), `voc2007` and `voc2012`. `docs/data.md` says where they are to be had and how they lie.
+# pictures), `osie` (photographs and where people look at them, as in chapter 02), and `voc2007` and `voc2012`, which were not at hand. `docs/data.md` says where they are to be had and how they lie.
 
 # %%
 name = "03_weakly_supervised_attention"
@@ -103,7 +103,7 @@ experiments.losses(done)
 # %% [markdown]
 # ## Where it points
 #
-# The heat map of one class that each picture shows, and that stands above it; the dashed boxes are around all things, and the cross is the map's highest place. Each map has its own scale, so that a map that is nearly flat glows everywhere.
+# Each heat map is of one class that the picture shows; its name stands above. The dashed boxes are around all things, and the cross is the map's highest place. Each map has its own scale, so that a map that is nearly flat glows everywhere. The dark bands above and on the right, the same in every picture, are no evidence about the picture: there the network sees the zeros that are padded around it (why it learned to make these two borders low was not looked into).
 
 # %% tags=["nbval-ignore-output", "picture"]
 maps = {}
@@ -119,7 +119,7 @@ if maps:
 # %% [markdown]
 # ## Numbers
 #
-# In percent. `map`: mean over classes of the average precision of their scores. `pointing`: of the classes in a picture, those whose heat
+# In percent. `map`: mean average precision (mAP), the mean over classes of the average precision of their scores; no map. `pointing`: of the classes in a picture, those whose heat
 # map has its highest place in a box of theirs, mean over pictures. `on_things`: of the class with the highest score, right or wrong, the highest place of the heat map lies in a box of anything, also of classes that do not count; `on_others`, a control: of all other pictures, in how many it would lie in a
 # box. `centre` looks at the middle of the picture, whatever it shows, so that its `on_others` equals its `on_things` by construction.
 
@@ -151,10 +151,10 @@ pd.concat(shown, keys=sides)
 
 # %% [markdown]
 # On still lifes WILDCAT's pooling is ahead after 20 epochs (`map` 92.0, average 84.4, max 43.4), and points at the thing in 76 of 100 cases, where the middle of the picture would be right in 6. But trainings differ much: average pooling was better than WILDCAT's in one of five, and log-sum-exp's best training reached 97.3 and its worst 37.9 (mean 80.4), so that only the
-# difference to max is sure over seeds. The cause is the short schedule: trained twice as long (`-longer`), five trainings of WILDCAT's lie between 97.6 and 98.7, those of average pooling between 93.2 and 97.4, and the difference is sure (98.1 against 95.2, 2.9 points, 0.8 to 5.0 over seeds). The learning rates were chosen with one training each, which is little where trainings differ so much. (The quick run above goes on from seed 0, which reached 97.3, the best of the five.)
+# difference to max is sure over seeds. For these two the cause is the short schedule: trained twice as long (`-longer`), five trainings of WILDCAT's lie between 97.6 and 98.7, those of average pooling between 93.2 and 97.4, and the difference is sure (98.1 against 95.2, 2.9 points, 0.8 to 5.0 over seeds). Longer training names better and points hardly better (WILDCAT's `pointing` 78 in place of 76). The learning rates were chosen with one training each, which is little where trainings differ so much. (The quick run above goes on from seed 0, which reached 97.3, the best of the five.)
 #
-# On the photographs of coco128, where only $w_c$ and $b_c$ are learned, trainings agree. WILDCAT's pooling with $\alpha = 0.3$ names more than average pooling (52.6 against 48.3). That $\alpha$ was chosen on training pictures, which other folds test; with the released $\alpha = 0.7$ it is 43.2, 5.1 *below* average pooling.
-# Log-sum-exp names 2.1 more than WILDCAT's (54.8), which over other test pictures is not sure. In pointing log-sum-exp and max are equal and ahead (52.6 and 52.5, WILDCAT's 47.4, average 38.5, the middle 36.2). WILDCAT's highest place is on a thing as often as the middle of the picture (71.6 and 71.7),
+# On the photographs of coco128, where only $w_c$ and $b_c$ are learned, trainings agree. WILDCAT's pooling with $\alpha = 0.3$ names more than average pooling (52.6 against 48.3). That $\alpha$, like $k$, $M$, the layer and each pooling's learning rate, was chosen on training pictures, which other folds test; with the released $\alpha = 0.7$ it is 43.2, 5.1 *below* average pooling.
+# Log-sum-exp names 2.1 more than WILDCAT's (54.7), which over other test pictures is not sure. In pointing log-sum-exp and max are equal and ahead (52.6 and 52.5, WILDCAT's 47.4, average 38.5, the middle 36.2). WILDCAT's highest place is on a thing as often as the middle of the picture (71.6 and 71.7),
 # but in other pictures it would be in 55.8 only. Fruit decides nothing: all name nearly all of the 60 test pictures, and the middle alone points right in 89 of 100.
 
 # %% [markdown]
@@ -166,7 +166,7 @@ choices = ["wildcat", "M-1", "M-8", "alpha-0", "alpha-1", "k-1", "k-0.05", "k-0.
 tables.contrast(measured, name, choices, columns, "default", source="still_lifes")
 
 # %% [markdown]
-# The lowest places decide. Without them (`alpha-0`) `map` is 35.6 in place of 92.0, and `pointing` 15 in place of 76; three trainings agree. Max pooling, which leaves them out too, is nearly as bad (43.4), and average pooling, in which all places learn, is not (84.4). (All choices have the learning rate that was chosen for `wildcat`; another may suit `alpha-0` better.)
+# WILDCAT's pooling needs its lowest places. Without them (`alpha-0`) `map` is 35.6 in place of 92.0, and `pointing` 15 in place of 76. Three trainings agree in these two; in `on_things` they do not, for the highest place of the likeliest class lies on a thing in 0, 59 and 0 of 100 pictures. Max pooling, which leaves them out too, is nearly as bad (43.4), and average pooling, in which all places learn, is not (84.4). But this is no law of pooling: log-sum-exp, in which low places hardly count, has 80.4 in the mean and 97.3 at best. (All choices have the learning rate that was chosen for `wildcat`; another may suit `alpha-0` better.)
 # A single place (`k-1`) learns less and by luck: `map` is between 54 and 80, `pointing` between 2 and 55. From a twentieth of the places to half of them, and with $\alpha$ of 0.7 or 1, the differences are smaller than those between trainings (`map` from 90.0 to 92.4). One map a class is as good as four (92.4), and eight are not better (84.6, sd 9.5).
 
 # %% [markdown]
@@ -200,7 +200,7 @@ gaze_scores = ["auc", "sauc", "nss"]
 tables.contrast(measured, name, resting, gaze_scores, "five_folds", source="osie", digits=3)
 
 # %% [markdown]
-# Recognition alone teaches where people look: in shuffled AUC `energy` has 0.741 and `every-class` 0.730, 0.118 and 0.114 more than the same maps of the untrained network (0.623, 0.616), though nobody ever taught the network gaze. Both are above the middle in all three scores. `cam` is above the middle in the shuffled AUC only (0.588),
+# Recognition alone teaches a part of where people look: in shuffled AUC `energy` has 0.741 and `every-class` 0.730, 0.118 and 0.114 more than the same maps of the untrained network (0.623, 0.616), though nobody ever taught the network gaze. Both are above the middle in all three scores. `cam` is above the middle in the shuffled AUC only (0.588),
 # and below it in AUC (0.630 against 0.735) and NSS (0.651 against 0.841): the evidence of one class of 1,000 points at one thing, or, where the picture shows none of the 1,000, at nothing in particular.
 #
 # The untrained network is above chance too. Most of what it answers to is contrast, and contrast draws the eye: spectral residual, which learns nothing at all, has 0.715 in chapter 02, only 0.026 less than `energy`. To see this, take from each energy map what a straight line predicts of it from the contrast of each place (the sd of its brightness). On the first test fold contrast
@@ -232,7 +232,7 @@ tables.contrast(measured, name, losses, jointly, "five_folds", source="osie+coco
 # But does gaze tell what is there, or does it only mend a bad attention? With equal weights at all places in place of $a$, and all else as in `labels`, `map` is 49.0 (five folds, seed 0, measured aside: no record holds this number): 5.6 more than `both`, and 12.0 more than `labels`. On about 100 photographs an attention learned from labels hurts, gaze takes away half of the harm, and no attention is best.
 # (The learning rate, dropout and weight decay are those that were chosen for gaze in chapter 02; others may suit labels better.)
 #
-# Attention that labels alone have taught tells where people look (shuffled AUC 0.719, chance 0.5), about as much as `energy` of the network at rest (0.741; the two are not made ready alike, for attention is a density, and is divided by the centre bias for this score). Its `gain` of -9.8 bits says only that as a density it is far too sharp, for nothing asked it to be one. Attention that gaze alone has taught, which was never told what a picture shows, lies on a thing in 78 of 100 pictures of coco128, where 50 would be by chance;
+# Attention that labels alone have taught tells where people look (shuffled AUC 0.719, chance 0.5), about as much as `energy` of the network at rest (0.741; the two are not made ready alike, for attention is a density, and is divided by the centre bias for this score) and as spectral residual, which learns nothing (0.715). In NSS it is below the middle of the picture (0.619 against 0.841). Its `gain` of -9.8 bits says only that as a density it is far too sharp, for nothing asked it to be one. Attention that gaze alone has taught, which was never told what a picture shows, lies on a thing in 78 of 100 pictures of coco128, where 50 would be by chance;
 # what labels alone have taught, in 79, where 52 would be.
 
 # %% [markdown]
@@ -247,8 +247,8 @@ tables.printed_claims(tables.claims(notebook=name))
 # %% [markdown]
 # ## In short
 #
-# A network that is told what a picture shows, and never where, looks at the right place far more often than chance would: on still lifes WILDCAT points at the thing in 76 of 100 cases, where the middle of the picture would be right in 6; on photographs of coco128 in 47, where the middle would in 36. Which pooling is best depends on the data, and no claim that it is WILDCAT's with the released $\alpha$ holds on photographs.
-# It is in part where people look, too: activation energy of a network that has only learned to recognise has a shuffled AUC of 0.741, and 0.623 if it has learned nothing. Learned together with gaze, attention names 6.5 points more of coco128 than if labels alone teach it (not sure over trainings), but 5.6 less than equal weights do; and labels do not help to predict gaze.
+# A network that is told what a picture shows, and never where, looks at the right place more often than the middle of the picture would: on still lifes far more often (WILDCAT points at the thing in 76 of 100 cases, the middle in 6), on photographs of coco128 somewhat more often (in 47, the middle in 36). Which pooling is best depends on the data; with the released $\alpha$ WILDCAT's is below average pooling on coco128.
+# It is in part where people look, too: activation energy of a network that has only learned to recognise has a shuffled AUC of 0.741, and 0.623 if it has learned nothing; but spectral residual, which learns nothing either, has 0.715. Learned together with gaze, attention names 6.5 points more of coco128 than if labels alone teach it (not sure over trainings), but 5.6 less than equal weights do; and labels do not help to predict gaze.
 #
 # ## Exercises
 #

@@ -227,7 +227,7 @@ tables.printed(rows[rows.reproduced.notna()]).set_index("method")
 # %%
 msr = tables.measured().set_index("notebook").loc[name]
 msr = msr[(msr.source == "msr_daily") & (msr.metric == "accuracy")].set_index("variant")
-msr[["mean", "sd", "n", "caveat"]].astype(object).fillna("")
+msr[["mean", "sd", "n", "caveat"]].round(2).astype(object).fillna("")
 
 # %% [markdown]
 # ## What each part of the attention brings
@@ -246,7 +246,7 @@ ablation = tables.measured().set_index("notebook").loc[name]
 ablation = ablation[(ablation.metric == "accuracy") & ablation.source.isin(["sbu", "simulated"])]
 ablation = ablation[ablation.variant.isin(skeleton_baselines.ATTENDING)]
 columns = ["mean", "sd", "n", "caveat", "old"]
-ablation.set_index(["source", "precision", "variant"])[columns].astype(object).fillna("")
+ablation.set_index(["source", "precision", "variant"])[columns].round(2).astype(object).fillna("")
 
 # %% [markdown]
 # ## Claims

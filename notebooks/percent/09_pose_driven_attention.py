@@ -168,7 +168,8 @@ numbers.filter(regex="^on_")
 measured = tables.measured()
 kept = (measured.notebook == name) & (measured.profile == "full") & (measured.old == "")
 runs = measured[kept & measured.metric.str.match("accuracy|within_(chest|face|motion)_rgb")]
-runs.pivot_table(index=["protocol", "variant", "n"], columns="metric", values=["mean", "sd"], sort=False)
+table = runs.pivot_table(index=["protocol", "variant", "n"], columns="metric", values=["mean", "sd"], sort=False)
+table.round(2)
 
 # %% [markdown]
 # What a reading without attention reaches, within the groups: the pose alone, the whole picture pooled over all its places,
@@ -184,7 +185,7 @@ plain &= simulated.metric.str.fullmatch("within_[a-z]+")
 own = simulated.variant.isin(["sum", "hands"]) & simulated.metric.str.fullmatch("within_[a-z]+_rgb")
 within = simulated[simulated.source.eq("simulated") & (plain | own)]
 within = within.assign(group=within.metric.str.extract("within_([a-z]+)")[0])
-within.pivot_table(index=["variant", "n"], columns="group", values=["mean", "sd"], sort=False)
+within.pivot_table(index=["variant", "n"], columns="group", values=["mean", "sd"], sort=False).round(2)
 
 # %% [markdown]
 # ## What the papers report
@@ -213,7 +214,7 @@ ours.set_index("method")
 # %%
 sbu = measured[(measured.source == "sbu") & (measured.metric == "accuracy")].set_index("variant")
 columns = ["precision", "mean", "sd", "n", "caveat", "old"]
-sbu[sbu.index.str.startswith("pose-convnet")][columns].astype(object).fillna("")
+sbu[sbu.index.str.startswith("pose-convnet")][columns].round(2).astype(object).fillna("")
 
 # %% [markdown]
 # ## Claims
@@ -250,7 +251,7 @@ tables.printed_claims(tables.claims(notebook=name))
 
 # %% tags=["nbval-ignore-output", "trained"] tolerance=5.0
 means = measured[kept & (measured.protocol == "cross_subject") & measured.metric.str.match("on_")]
-means.pivot_table(index="variant", columns="metric", values="mean")
+means.pivot_table(index="variant", columns="metric", values="mean").round(2)
 
 # %% [markdown]
 # ## Exercises

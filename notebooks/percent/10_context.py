@@ -185,7 +185,7 @@ runs.pivot_table(index="metric", columns=["variant", "n"], values=["mean", "sd"]
 
 # %%
 errors = every[(every.variant == "context") & every.metric.str.match("hand_error")]
-errors.set_index("metric")[["mean", "sd", "n"]]
+errors.set_index("metric")[["mean", "sd", "n"]].round(2)
 
 # %% tags=["nbval-ignore-output", "picture"]
 far = every[every.metric.str.fullmatch(r"within_context_to_\d+")]
