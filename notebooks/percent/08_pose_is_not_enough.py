@@ -174,8 +174,8 @@ print("at least 30 points above chance:", enough)
 every = tables.measured()
 every = every[(every.notebook == name) & (every.profile == "full") & (every.old == "")]
 runs = every[every.metric.str.fullmatch("accuracy|within_[a-z]+")]
-shown = runs.pivot_table(index=["protocol", "variant", "n"], columns="metric", values=["mean", "sd"], sort=False)
-shown.round(2)
+keys = ["protocol", "variant", "n"]
+runs.pivot_table(index=keys, columns="metric", values=["mean", "sd"], sort=False).round(2)
 
 # %% [markdown]
 # Things that are pointed at lie beyond the hand, some farther than others. How far may they be? The wide crops reach 300

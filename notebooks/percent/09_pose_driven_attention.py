@@ -168,8 +168,8 @@ numbers.filter(regex="^on_")
 measured = tables.measured()
 kept = (measured.notebook == name) & (measured.profile == "full") & (measured.old == "")
 runs = measured[kept & measured.metric.str.match("accuracy|within_(chest|face|motion)_rgb")]
-table = runs.pivot_table(index=["protocol", "variant", "n"], columns="metric", values=["mean", "sd"], sort=False)
-table.round(2)
+keys = ["protocol", "variant", "n"]
+runs.pivot_table(index=keys, columns="metric", values=["mean", "sd"], sort=False).round(2)
 
 # %% [markdown]
 # What a reading without attention reaches, within the groups: the pose alone, the whole picture pooled over all its places,
