@@ -25,6 +25,20 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
 
 
+@pytest.fixture(autouse=True)
+def committed_records_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes among the records that are in git."""
+    from companion import records  # not before pytest has put the checks of shapes in place
+
+    check = records.check_out
+
+    def checked(run: records.Run, out: str | Path | None) -> None:
+        assert out or run.profile == "quick", f"a test writes to results/runs; give {run} an `out`"
+        check(run, out)
+
+    monkeypatch.setattr(records, "check_out", checked)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> object:
     """After nbval ran a cell: outputs only where some are stored, `trained` numbers near the stored."""

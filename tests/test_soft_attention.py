@@ -66,7 +66,7 @@ def test_photographs_by_the_same_door(tmp_path, source, asked):
     plan = experiments.plan("soft_attention", source, "full", variant="question", seed=0)
     ((run, params),) = plan.items()
     params = params | {"fit": {"epochs": 1, "lr": 0.003, "batch_size": 4}}
-    found = experiments.measure(run, experiments.prepare(run, params, root)).record
+    found = experiments.measure(run, experiments.prepare(run, params, root), tmp_path / "out").record
     assert found["metrics"]["n_test"] == asked and "on_thing" not in found["metrics"]
     assert {*found["provenance"]["data"]} == {source}
 

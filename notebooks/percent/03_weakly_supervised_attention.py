@@ -18,7 +18,7 @@
 # **Question.** A network is told what a picture shows, and never where. Does it look at the right place? And is that where people look?
 
 # %% tags=["parameters"]
-source = "still_lifes"  # "still_lifes" (drawn here), "fruit", "coco128", "voc2007", "voc2012", "osie"; in full also "osie+coco128"
+source = "still_lifes"  # drawn here; "fruit", "coco128", "voc2007", "voc2012", "osie" or "osie+coco128"
 root = None  # the folder that contains fruit/, coco128/, osie/ ...; None: $COMPANION_DATA
 profile = "quick"  # "quick" or "full": see companion/experiments/weakly_supervised_attention.yaml
 protocol = None  # None: all of the profile
@@ -73,7 +73,7 @@ figures.source(wildcat)
 #
 # *Still lifes* are drawn here: one to three of six shapes, in any colour, size and place, among strokes that mean nothing. A dashed box is around each thing. Real pictures come
 # through `root`: `fruit` (apples, bananas and oranges), `coco128` (256 pictures of COCO, of which classes count that are in at least ten
-# pictures), `osie` (photographs and where people look at them, as in chapter 02), and `voc2007` and `voc2012`, which were not at hand. `docs/data.md` says where they are to be had and how they lie.
+# pictures), `osie` (photographs and where people look at them, as in chapter 02), `osie+coco128` (both, in the profile `full` only), and `voc2007` and `voc2012`, which were not at hand. `docs/data.md` says where they are to be had and how they lie.
 
 # %%
 name = "03_weakly_supervised_attention"
