@@ -83,8 +83,8 @@ def test_folds_are_averaged_inside_a_seed_then_seeds(results):
         for fold, error in enumerate(errors):
             put(results, {"error": error}, fold, seed)
     row = tables.build(results)["ram"].iloc[0]
-    assert (row["published"], row["reproduced"], row["n"]) == (1.29, 4.33, 3)
-    assert row["sd"] == 2.08  # of 2, 5, 6, divided by n - 1
+    assert (row["published"], row["reproduced"], row["n"]) == (1.29, 4.3333, 3)
+    assert row["sd"] == 2.0817  # of 2, 5, 6, divided by n - 1
     made = ("source", "precision", "device", "commit", "note")
     assert [row[column] for column in made] == ["mnist", "f32", "cpu (AVX2)", "0123456", "why"]
 
