@@ -103,7 +103,7 @@ experiments.losses(done)
 # %% [markdown]
 # ## Where it points
 #
-# Each heat map is of one class that the picture shows; its name stands above. The dashed boxes are around all things, and the cross is the map's highest place. Each map has its own scale, so that a map that is nearly flat glows everywhere. The dark bands above and on the right, the same in every picture, are no evidence about the picture: there the network sees the zeros that are padded around it (why it learned to make these two borders low was not looked into).
+# Each heat map is of one class that the picture shows; its name stands above. The dashed boxes are around all things, and the cross is the map's highest place. Each map has its own scale, so that a map that is nearly flat glows everywhere. The dark bands above and on the right, the same in all six pictures, are no evidence about the picture: there the network sees the zeros that are padded around it (why it learned to make these two borders low was not looked into).
 
 # %% tags=["nbval-ignore-output", "picture"]
 maps = {}
@@ -119,7 +119,7 @@ if maps:
 # %% [markdown]
 # ## Numbers
 #
-# In percent. `map`: mean average precision (mAP), the mean over classes of the average precision of their scores; no map. `pointing`: of the classes in a picture, those whose heat
+# In percent. `map`: mean average precision (mAP), the mean over classes of the average precision of their scores (a score, not a map). `pointing`: of the classes in a picture, those whose heat
 # map has its highest place in a box of theirs, mean over pictures. `on_things`: of the class with the highest score, right or wrong, the highest place of the heat map lies in a box of anything, also of classes that do not count; `on_others`, a control: of all other pictures, in how many it would lie in a
 # box. `centre` looks at the middle of the picture, whatever it shows, so that its `on_others` equals its `on_things` by construction.
 
@@ -226,10 +226,10 @@ losses = ["gaze", "labels", "both", "labels-everywhere"]
 tables.contrast(measured, name, losses, jointly, "five_folds", source="osie+coco128", digits=3)
 
 # %% [markdown]
-# To train with gaze helps recognition beside an attention that labels alone have taught, as far as three trainings can tell; labels do not help gaze. Gaze is predicted as well with labels as without (1.97 and 1.98 bits; 0.02 would matter). With gaze, coco128 is named 6.5 points better than from labels alone (`map` 43.4 against 37.0). Over other test pictures that is sure (2.0 to 11.0), over other trainings it is not: they differ much
+# Labels do not help gaze. Whether gaze helps recognition, three trainings do not tell for sure. Gaze is predicted as well with labels as without (1.97 and 1.98 bits; 0.02 would matter). With gaze, coco128 is named 6.5 points better than from labels alone (`map` 43.4 against 37.0). Over other test pictures that is sure (2.0 to 11.0), over other trainings it is not: they differ much
 # when labels alone train the attention (sd 2.6), and with three of them the interval is -2.2 to 15.1. (The `map` of `gaze` is that of evidence that nobody has trained.)
 #
-# But does gaze tell what is there, or does it only mend a bad attention? With equal weights at all places in place of $a$, and all else as in `labels`, `map` is 49.0 (five folds, seed 0, measured aside: no record holds this number): 5.6 more than `both`, and 12.0 more than `labels`. On about 100 photographs an attention learned from labels hurts, gaze takes away half of the harm, and no attention is best.
+# But does gaze tell what is there, or does it only mend a bad attention? With equal weights at all places in place of $a$, and all else as in `labels`, `map` is 49.0 (five folds, seed 0, measured aside: no record holds this number): 5.6 more than `both`, and 12.0 more than `labels`. If that one training is right, an attention learned from labels of about 200 photographs hurts, and gaze takes away about half of the loss.
 # (The learning rate, dropout and weight decay are those that were chosen for gaze in chapter 02; others may suit labels better.)
 #
 # Attention that labels alone have taught tells where people look (shuffled AUC 0.719, chance 0.5), about as much as `energy` of the network at rest (0.741; the two are not made ready alike, for attention is a density, and is divided by the centre bias for this score) and as spectral residual, which learns nothing (0.715). In NSS it is below the middle of the picture (0.619 against 0.841). Its `gain` of -9.8 bits says only that as a density it is far too sharp, for nothing asked it to be one. Attention that gaze alone has taught, which was never told what a picture shows, lies on a thing in 78 of 100 pictures of coco128, where 50 would be by chance;
@@ -248,7 +248,7 @@ tables.printed_claims(tables.claims(notebook=name))
 # ## In short
 #
 # A network that is told what a picture shows, and never where, looks at the right place more often than the middle of the picture would: on still lifes far more often (WILDCAT points at the thing in 76 of 100 cases, the middle in 6), on photographs of coco128 somewhat more often (in 47, the middle in 36). Which pooling is best depends on the data; with the released $\alpha$ WILDCAT's is below average pooling on coco128.
-# It is in part where people look, too: activation energy of a network that has only learned to recognise has a shuffled AUC of 0.741, and 0.623 if it has learned nothing; but spectral residual, which learns nothing either, has 0.715. Learned together with gaze, attention names 6.5 points more of coco128 than if labels alone teach it (not sure over trainings), but 5.6 less than equal weights do; and labels do not help to predict gaze.
+# It is in part where people look, too: activation energy of a network that has only learned to recognise has a shuffled AUC of 0.741, and 0.623 if it has learned nothing; but spectral residual, which learns nothing either, has 0.715. Learned together with gaze, attention names 6.5 points more of coco128 than if labels alone teach it (not sure over trainings), but 5.6 less than equal weights do (one training, measured aside); and labels do not help to predict gaze.
 #
 # ## Exercises
 #
