@@ -193,6 +193,7 @@ for one in learned[-1:]:
 # | `readout-block-10-wide`, `readout-head` | yes | yes | the readout of one of the six layers alone |
 # | `readout-block-10` | yes | yes | the same of block 10, with hidden layers half as wide and less dropout |
 # | `readout-bf16` | yes | yes | the readout with layers computed in 16 bits, which is faster |
+# | `readout-larger` | yes | yes | the readout, of pictures of 600 x 800 pixels in place of 480 x 640, and cells of the same 8 pixels (one seed) |
 # | `readout-ensemble` | yes | yes | the mean density of three readouts |
 # | `readout-crowd` | yes | yes | the mean density of three readouts too, learned from the pictures of Saliency in Crowd too, for half as many epochs, so that the steps are nearly as many |
 # | `one-observer` | | | a density made of one observer's fixations, scored on those of each other observer |
@@ -206,7 +207,8 @@ metrics = ["auc", "sauc", "nss", "cc", "sim", "kl", "gain"]
 models = ["centre-gaussian", "centre-bias", "spectral-residual", "spectral-residual-centre"]
 models += ["itti-koch", "gbvs", "scratch", "untrained", "readout-block-10"]
 models += ["readout-block-10-wide", "readout-head", "readout-bf16"]
-models += ["readout", "readout-ensemble", "readout-crowd", "one-observer", "observers"]
+models += ["readout", "readout-larger", "readout-ensemble", "readout-crowd"]
+models += ["one-observer", "observers"]
 tables.contrast(measured, name, models, metrics, "five_folds", source="osie", digits=3)
 
 # %% tags=["nbval-ignore-output", "picture"]
