@@ -63,6 +63,8 @@ def cell_faults(cell: dict) -> list[str]:
         tags(cell)
     ):
         found.append("nbval is told not to look")
+    if re.search(r"[\"']\.\./\w", cell.source):
+        found.append("a path that holds in this folder only; begin with `companion.files.checkout()`")
     if "nbval-ignore-output" in tags(cell):
         if "trained" in tags(cell):
             if not isinstance(cell.metadata.get("tolerance"), int | float):
@@ -169,6 +171,7 @@ BAD = {
     "is tagged `trained`": lambda nb: nb.cells[1].metadata.update(tags=["nbval-ignore-output"]),
     "go with `nbval-ignore-output`": lambda nb: nb.cells[1].metadata.update(tags=["trained"]),
     "nbval is told not to look": lambda nb: nb.cells[2].update(source="# NBVAL_SKIP\nshape"),
+    "in this folder only": lambda nb: nb.cells[2].update(source='open("../results/x.csv")'),
     "profile = 'full'": lambda nb: nb.cells[0].update(source='profile = "full"'),
     "source = 'mnist'": lambda nb: nb.cells[0].update(source='source = "mnist"'),
     "root = '../data'": lambda nb: nb.cells[0].update(source='root = "../data"'),

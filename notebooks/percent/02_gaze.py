@@ -36,6 +36,7 @@ from sklearn.datasets import load_sample_images
 from torchvision.transforms.functional import center_crop
 
 from companion import experiments, figures, tables
+from companion.files import checkout
 from companion.models import backbones, bottom_up, gaze, picture_features, scanpaths
 from companion.training import evaluate, load_checkpoint
 
@@ -299,7 +300,7 @@ if backbones.installed():
     middles = [center_crop(one, size) for one, size in zip(pictures, sides, strict=True)]
     seen = [torch.nn.functional.interpolate(one[None], (480, 640), mode="bilinear") for one in middles]
     readout = gaze.Readout({"block 10": 112}, gaze.gaussian((60, 80))).eval()
-    load_checkpoint("../results/weights/02_readout_block_10.safetensors", readout)
+    load_checkpoint(checkout() / "results/weights/02_readout_block_10.safetensors", readout)
     with torch.no_grad():
         maps = readout(picture_features.Layers()(torch.cat(seen))).map.exp()
     display(figures.heatmaps([one[0] for one in seen], {"readout of block 10": maps}))
