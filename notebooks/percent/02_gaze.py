@@ -225,7 +225,7 @@ if {"centre-bias", "observers"} <= {*means.index}:
 # Fixations can teach a good part of it, too: a small network that begins from nothing (`scratch`) learns 1.31 bits from 560 photographs (AUC 0.889, NSS 2.65), two thirds of the readout's. (These shares are no parts of a sum: each is what one model reaches by itself.)
 #
 # Many layers tell more than one: block 10 alone has 1.76 bits, or 1.77 with narrower hidden layers, and the last maps (`head`) 1.40. Layers computed in 16 bits in place of 32 tell as much (`readout-bf16`, 1.983 against 1.984 bits). The mean density of three readouts tells a little more (`readout-ensemble`, 2.006 bits, 0.021 more; AUC 0.924, NSS 3.60), and so does one readout of larger pictures (`readout-larger`, 2.011 bits, above a centre bias of finer cells, and NSS 3.63, one seed; on a fifth of the training pictures of the first fold
-# it was 0.002 bits, measured aside). More photographs did not help in the one of three trainings that there is so far: with those of Saliency in Crowd too, three readouts tell 2.001 bits (`readout-crowd`), and without them, with the same seed, 2.010. Of the models that learn nothing the best
+# it was 0.002 bits, measured aside). More photographs did not help: with those of Saliency in Crowd too, three readouts tell 1.997 bits (`readout-crowd`), 0.009 less. Of the models that learn nothing the best
 # has an AUC of 0.762 (`gbvs`), and 0.817 is reached if the centre bias is given to one (`spectral-residual-centre`); `itti-koch` is below the centre bias (0.711 against 0.742), which knows nothing of the picture. The shuffled AUC, which gives nothing for the middle, has it above (0.652 against 0.500).
 
 # %% [markdown]
