@@ -84,7 +84,7 @@ test = test[1] if isinstance(test, tuple) else test
 print(len(test), "test pictures")
 
 # %% tags=["nbval-ignore-output", "picture"]
-kinds = [", ".join(test.classes[k] for k in kinds) for kinds in test.kinds[:8]]
+kinds = [", ".join(dict.fromkeys(test.classes[k] for k in kinds)) for kinds in test.kinds[:8]]
 shown = [test.pictures.shown[n] for n in test.chosen[:8]]
 size = torch.tensor(shown[0].shape[1:]).flip(0).repeat(2)
 around = [boxes.float() * size for boxes in test.boxes[:8]]
@@ -106,15 +106,17 @@ experiments.losses(done)
 # Each heat map is of one class that the picture shows; its name stands above. The dashed boxes are around all things, and the cross is the map's highest place. Each map has its own scale, so that a map that is nearly flat glows everywhere. The dark bands above and on the right, the same in all six pictures, are no evidence about the picture: there the network sees the zeros that are padded around it (why it learned to make these two borders low was not looked into).
 
 # %% tags=["nbval-ignore-output", "picture"]
-maps = {}
+rows = [n for n, kinds in enumerate(test.kinds) if len(kinds)][:6]
+first, maps = [int(test.kinds[n][0]) for n in rows], {}
 for run, one in done.items():
     if one.model is not None and hasattr(one.model, "transfer"):
         with torch.no_grad():
-            read = one.model(one.experiment.test().__getitems__(range(6)).maps)
-        maps[run.variant] = torch.stack([read.heatmaps[n, int(test.kinds[n][0])] for n in range(6)])
+            read = one.model(one.experiment.test().__getitems__(rows).maps)
+        maps[run.variant] = read.heatmaps[range(len(rows)), first]
 if maps:
-    names = [test.classes[int(kinds[0])] for kinds in test.kinds[:6]]
-    display(figures.heatmaps(shown[:6], maps, around[:6], names))
+    its = [test.pictures.shown[test.chosen[n]] for n in rows]
+    boxes = [test.boxes[n].float() * size for n in rows]
+    display(figures.heatmaps(its, maps, boxes, [test.classes[k] for k in first]))
 
 # %% [markdown]
 # ## Numbers
