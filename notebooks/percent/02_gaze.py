@@ -153,7 +153,7 @@ numbers.filter(["auc", "sauc", "nss", "cc", "sim", "kl", "gain"]).round(3)
 # What this quick run must reach: the learned density is above the centre bias, and below what the observers tell of each other.
 
 # %%
-gain = numbers.droplevel("protocol").get("gain", pd.Series(dtype=float))
+gain = numbers.groupby("variant").mean().get("gain", pd.Series(dtype=float))
 both = {"scratch", "observers"} <= {*gain.index}
 print("between floor and ceiling:", bool(0.1 < gain["scratch"] < gain["observers"]) if both else "not run")
 

@@ -133,7 +133,7 @@ numbers.filter(["map", "pointing", "on_things", "on_others"])
 # What this quick run must reach: `wildcat` points at the thing at least twice as often as the middle of the picture does.
 
 # %%
-by = numbers.droplevel("protocol").get("pointing", pd.Series(dtype=float))
+by = numbers.groupby("variant").mean().get("pointing", pd.Series(dtype=float))
 both = {"wildcat", "centre"} <= set(by.index)
 print("at least twice the middle:", bool(by["wildcat"] >= 2 * by["centre"]) if both else "not run")
 

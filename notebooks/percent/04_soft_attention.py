@@ -151,7 +151,7 @@ numbers.filter(["accuracy", "chance", "on_thing", "others_on_thing", "uniform"])
 # What this quick run must reach: 20 points above the question alone.
 
 # %%
-by = numbers.droplevel("protocol").get("accuracy", pd.Series(dtype=float))
+by = numbers.groupby("variant").mean().get("accuracy", pd.Series(dtype=float))
 both = {"SAN-2", "question"} <= {*by.index}
 print("20 points above the question alone:", bool(by["SAN-2"] >= by["question"] + 20) if both else "not run")
 
