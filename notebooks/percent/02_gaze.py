@@ -116,11 +116,12 @@ experiments.losses(done)
 
 # %% tags=["nbval-ignore-output", "picture"]
 rows, maps = range(4), {"fixations": gaze.blur(test.counts[:4], 2.0)}
-for run, one in done.items():
-    if isinstance(one.model, gaze.Readout | gaze.Always | gaze.FromPictures):
+for its, one in done.items():
+    same = (its.protocol, its.fold) == (run.protocol, run.fold)
+    if same and isinstance(one.model, gaze.Readout | gaze.Always | gaze.FromPictures):
         with torch.no_grad():
             said = one.model(one.experiment.test().__getitems__(rows).maps)
-        maps[run.variant] = said.map if said.log_density is None else said.map.exp()
+        maps[its.variant] = said.map if said.log_density is None else said.map.exp()
 display(figures.heatmaps([test.pictures.shown[n] for n in test.chosen[:4]], maps))
 
 # %% [markdown]

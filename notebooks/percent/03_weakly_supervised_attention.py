@@ -108,15 +108,15 @@ experiments.losses(done)
 # %% tags=["nbval-ignore-output", "picture"]
 rows = [n for n, kinds in enumerate(test.kinds) if len(kinds)][:6]
 first, maps = [int(test.kinds[n][0]) for n in rows], {}
-for run, one in done.items():
-    if one.model is not None and hasattr(one.model, "transfer"):
+for its, one in done.items():
+    if its.fold == run.fold and one.model is not None and hasattr(one.model, "transfer"):
         with torch.no_grad():
             read = one.model(one.experiment.test().__getitems__(rows).maps)
-        maps[run.variant] = read.heatmaps[range(len(rows)), first]
+        maps[its.variant] = read.heatmaps[range(len(rows)), first]
 if maps:
-    its = [test.pictures.shown[test.chosen[n]] for n in rows]
+    pictures = [test.pictures.shown[test.chosen[n]] for n in rows]
     boxes = [test.boxes[n].float() * size for n in rows]
-    display(figures.heatmaps(its, maps, boxes, [test.classes[k] for k in first]))
+    display(figures.heatmaps(pictures, maps, boxes, [test.classes[k] for k in first]))
 
 # %% [markdown]
 # ## Numbers
