@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 import jupytext
+import labelled
 import nbformat
 import pytest
 import yaml
@@ -219,3 +220,22 @@ def test_the_readmes_command_runs_a_notebook_that_names_another_kernel(tmp_path)
     given = "".join(cell.source for cell in nbformat.read(tmp_path / out, as_version=4).cells)
     assert 'source = "mnist"' in given and "seed = 1" in given
     assert ".venv/bin/papermill" in (HOUSE / "README.md").read_text()
+
+
+def test_a_source_with_folds_and_pictures_without_a_counted_class_runs(tmp_path):
+    top = labelled.coco(tmp_path, 40) / "coco128"
+    for n in range(0, 40, 3):
+        (top / "labels/train" / f"{n:03}.txt").write_text("")
+    notebook = nbformat.read(HOUSE / "notebooks/03_weakly_supervised_attention.ipynb", as_version=4)
+    last = next(
+        n for n, cell in enumerate(notebook.cells) if "at least twice" in cell.source and "by[" in cell.source
+    )
+    notebook.cells = notebook.cells[: last + 1]
+    nbformat.write(notebook, tmp_path / "notebook.ipynb")
+    given = {"source": "coco128", "root": tmp_path, "out": tmp_path / "out"}
+    call = [sys.executable, "-m", "papermill", "notebook.ipynb", "done.ipynb"]
+    for name, value in given.items():
+        call += ["-p", name, str(value)]
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-1000:]
+    assert "least twice the middle: " in (tmp_path / "done.ipynb").read_text()

@@ -195,7 +195,7 @@ for one in learned[-1:]:
 # | `readout-block-10-wide`, `readout-head` | yes | yes | the readout of one of the six layers alone |
 # | `readout-block-10` | yes | yes | the same of block 10, with hidden layers half as wide and less dropout |
 # | `readout-bf16` | yes | yes | the readout with layers computed in 16 bits, which is faster |
-# | `readout-larger` | yes | yes | the readout, of pictures of 600 x 800 pixels in place of 480 x 640, and cells of the same 8 pixels (one seed) |
+# | `readout-larger` | yes | yes | the readout, of pictures of 600 x 800 pixels in place of 480 x 640, and cells of the same 8 pixels |
 # | `readout-ensemble` | yes | yes | the mean density of three readouts |
 # | `readout-crowd` | yes | yes | the mean density of three readouts too, learned from the pictures of Saliency in Crowd too, for half as many epochs, so that the steps are nearly as many |
 # | `one-observer` | | | a density made of one observer's fixations, scored on those of each other observer |
@@ -225,7 +225,7 @@ if {"centre-bias", "observers"} <= {*means.index}:
 # The readout tells 1.98 bits of a fixation, 87 % of what the other observers tell (2.28; in each picture it is a mean over observers, and that of a model one over fixations, by which it would be 0.01 to 0.02 lower), and more than one observer tells of another (1.30; AUC 0.923 against 0.876). Without what ImageNet has taught, the same readout tells a quarter of it: of the same network with random weights (`untrained`), 0.50 bits (AUC 0.821).
 # Fixations can teach a good part of it, too: a small network that begins from nothing (`scratch`) learns 1.31 bits from 560 photographs (AUC 0.889, NSS 2.65), two thirds of the readout's. (These shares are no parts of a sum: each is what one model reaches by itself.)
 #
-# Many layers tell more than one: block 10 alone has 1.76 bits, or 1.77 with narrower hidden layers, and the last maps (`head`) 1.40. Layers computed in 16 bits in place of 32 tell as much (`readout-bf16`, 1.983 against 1.984 bits). The mean density of three readouts tells a little more (`readout-ensemble`, 2.006 bits, 0.021 more; AUC 0.924, NSS 3.60), and so does one readout of larger pictures (`readout-larger`, 2.011 bits, above a centre bias of finer cells, and NSS 3.63, one seed; when it was tried on a held-out fifth of the training pictures of the first fold,
+# Many layers tell more than one: block 10 alone has 1.76 bits, or 1.77 with narrower hidden layers, and the last maps (`head`) 1.40. Layers computed in 16 bits in place of 32 tell as much (`readout-bf16`, 1.983 against 1.984 bits). The mean density of three readouts tells a little more (`readout-ensemble`, 2.006 bits, 0.021 more; AUC 0.924, NSS 3.60), and so does one readout of larger pictures (`readout-larger`, 2.005 bits, above a centre bias of finer cells; AUC 0.923, NSS 3.62; when it was tried on a held-out fifth of the training pictures of the first fold,
 # it told only 0.002 bits more, measured aside).
 #
 # What would bring the readout nearer to the ceiling is more photographs of OSIE's kind. Of the training pictures of the first fold, a fifth held out, it has learned from 420, 224 and 112, in nearly equally many steps: 1.92, 1.85 and 1.76 bits on those held out, AUC 0.920, 0.917 and 0.913, so that twice as many pictures gave 0.09 and 0.07 bits (means of two trainings, measured aside). Photographs of another kind did not help: if nearly half of
