@@ -236,7 +236,7 @@ def clouds() -> dict:
     rng = np.random.default_rng(2)
     corner = rng.uniform(0, 40, (3, 4, 5, 2))
     boxes = np.concatenate([corner, corner + 12], -1)
-    boxes[0, 0, 0] = np.nan
+    boxes[0, 1, 0] = np.nan
     images = rng.integers(0, 256, (3, 4, 36, 64, 3), dtype=np.uint8)
     return {"images": images, "clouds": boxes, "workers": rng.random((3, 4, 5, 3))}
 
@@ -254,9 +254,18 @@ def test_clouds_come_back_with_the_colours_of_their_workers():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(names)
     drawn = [patch.get_edgecolor() for patch in figure.axes[1].patches]
     want = [to_rgba(colours[k]) for k in given["workers"][0, 2].argmax(-1)]
-    assert [ax.get_title() for ax in figure.axes[:3]] == ["frame 1", "frame 3", "frame 4"]
+    assert [ax.get_title() for ax in figure.axes[:3]] == ["frame 2", "frame 3", "frame 4"]
     assert drawn == want and len(figure.axes[0].patches) == 4  # one is not known
     assert player.unit == "frame"
+
+
+def test_a_film_stands_still_where_its_truth_is_known():
+    truth = np.full((3, 9, 4), np.nan)
+    truth[0, 4], truth[1, 2:8] = [4, 4, 9, 9], [4, 4, 9, 9]
+    drawn = AttentionPlayer(np.zeros((3, 9, 36, 64, 3)), truth=truth).figure().axes
+    frames = [[2, 5, 6], [4, 6, 8], [2, 5, 8]]
+    assert [ax.get_title() for ax in drawn] == [f"frame {t}" for row in frames for t in row]
+    assert [len(ax.patches) for ax in drawn] == [0, 1, 0, 1, 1, 1, 0, 0, 0]
 
 
 def test_glimpses_of_nobody_have_one_colour():

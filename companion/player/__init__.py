@@ -171,26 +171,23 @@ class AttentionPlayer:
     def figure(self) -> Figure:
         """The first samples (rows) over their steps (columns)."""
         rows = min(ROWS, len(self.images))
-        T, large = self.sizes["T"], self._film()
-        steps = np.unique(np.linspace(0, T - 1, COLUMNS).round().astype(int)).tolist()
-        if large:  # the middle of each part, as a clip's ends show little
-            steps = np.unique(((np.arange(WIDE) + 0.5) * T / WIDE).astype(int)).tolist()
+        steps, large = [self._steps(n) for n in range(rows)], self._film()
         x0, y0, x1, y1 = self.view
         width = 2.7 if large else 1.35
         row = 0.96 * width * (y1 - y0) / (x1 - x0) + (0.25 if self.labels else 0.05)
-        figure = Figure((width * max(len(steps), 3), rows * row + 0.6), layout="constrained")
+        row += 0.2 * large  # for the titles
+        figure = Figure((width * max(len(steps[0]), 3), rows * row + 0.6), layout="constrained")
         figure.get_layout_engine().set(hspace=0.15 if self.labels else 0)
         figure.suptitle(self.title, fontsize=10, parse_math=False)
-        for n, line in enumerate(figure.subplots(rows, len(steps), squeeze=False)):
-            for ax, t in zip(line, steps, strict=True):
+        for n, line in enumerate(figure.subplots(rows, len(steps[0]), squeeze=False)):
+            for ax, t in zip(line, steps[n], strict=True):
                 self._panel(ax, n, t)
+                if len(line) > 1 and (n == 0 or large):
+                    ax.set_title(f"{self.unit} {t + 1}", fontsize=8, pad=3)
             if self.labels:
                 place = {"transform": line[0].transAxes, "va": "top", "fontsize": 8, "parse_math": False}
                 caption = line[0].text(0, -0.03, self.labels[n], **place)
                 caption.set_in_layout(False)  # a long one does not push the panels apart
-            if n == 0 and len(steps) > 1:
-                for ax, t in zip(line, steps, strict=True):
-                    ax.set_title(f"{self.unit} {t + 1}", fontsize=8, pad=3)
         subject = self.subject.replace("$", r"\$")  # no mathematics
         marks = [
             (self.boxes, {"color": WINDOW, "marker": "o", "markersize": 3, "label": "glimpses"}),
@@ -235,6 +232,18 @@ class AttentionPlayer:
         if self.dealt is None:
             return {} if self.clouds is None else {"glimpses": WINDOW}
         return {f"glimpses of worker {k + 1}": WORKERS[k] for k in range(self.sizes["K"])}
+
+    def _steps(self, n: int) -> list[int]:
+        """The steps of a sample in the still picture: of a film first those that have a true box."""
+        T = self.sizes["T"]
+        if not self._film():
+            return np.unique(np.linspace(0, T - 1, COLUMNS).round().astype(int)).tolist()
+        marked = np.zeros(T, bool)
+        if self.truth is not None:
+            marked |= np.isfinite(self.truth[n]).all(-1).any(-1)
+        parts = np.array_split(np.flatnonzero(marked), WIDE) + np.array_split(np.flatnonzero(~marked), WIDE)
+        middles = [int(part[len(part) // 2]) for part in parts if len(part)]  # ends show little
+        return sorted(middles[:WIDE])
 
     def _film(self) -> bool:
         """Are they moving pictures in colours?"""
