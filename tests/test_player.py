@@ -236,7 +236,7 @@ def clouds() -> dict:
     rng = np.random.default_rng(2)
     corner = rng.uniform(0, 40, (3, 4, 5, 2))
     boxes = np.concatenate([corner, corner + 12], -1)
-    boxes[0, 1, 0] = np.nan
+    boxes[0, :2, 0] = np.nan
     images = rng.integers(0, 256, (3, 4, 36, 64, 3), dtype=np.uint8)
     return {"images": images, "clouds": boxes, "workers": rng.random((3, 4, 5, 3))}
 
