@@ -158,6 +158,8 @@ def test_scores_by_hand():
     assert found["accuracy_spatial"][:2].tolist() == [100, 0] and found["accuracy_spatial"][2].isnan()
     area = (x1 - x0) * (y1 - y0) / (96 * 160)
     assert found["uniform"][0].item() == pytest.approx(100 * area, rel=1e-4)
+    data.evidence = torch.zeros(len(data), 0, 4)  # as of photographs, whose types may be called the same
+    assert "accuracy_spatial" not in soft_attention.scored(said, batch, data, {})
 
 
 def test_the_control_is_of_questions_of_the_same_type_about_other_pictures():

@@ -218,8 +218,8 @@ def scored(
     (`hop_k_anchor`, `hop_k_thing`); of the last hop `on_thing`, its control `others_on_thing` (the mean
     attention of the batch's questions of the same type about other pictures), what uniform weights would have
     (`uniform`), and `on_thing` of questions that are answered right and wrong. All also by type of question,
-    `spatial`, of all questions about rooms that a list of what is there does not answer, and `one_answer`, of
-    those whose answer is no list.
+    `spatial`, of all questions about rooms with three boys, and `one_answer`, of those whose answer is no
+    list.
     """
     said = model(batch.maps, batch.picture, batch.words)
     index = batch.index.tolist()
@@ -243,8 +243,8 @@ def scored(
         found["on_thing_wrong"] = torch.where(worth > 0, nothing, last)
     rows = {name: values.cpu() for name, values in found.items()}
     groups = {kind.replace(" ", "_").replace("/", "_"): {kind} for kind in sorted({*test.kind})}
-    if spatial := {*rooms.FULL} & {*test.kind}:
-        groups["spatial"] = spatial
+    if test.evidence.shape[1]:
+        groups["spatial"] = {*rooms.FULL}
     its = {name: [kind in group for kind in kinds] for name, group in groups.items()}
     if any(map(questions.is_list, test.answers)):
         its["one_answer"] = [not questions.is_list(test.answers[n]) for n in index]

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from companion.models.picture_features import convolutions
 
-FREQUENCIES = torch.tensor([0.5, 1.0, 2.0, 4.0])  # half turns over the picture, of the code of places
+FREQUENCIES = torch.tensor([0.5, 1.0, 2.0, 4.0])  # turns over the picture, of the code of places
 PADDING = 0  # the word that stands behind the last one
 
 
