@@ -22,7 +22,7 @@ Letters: N cells (seed, fold), K terms, U units of a test set.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -270,11 +270,23 @@ def by_unit(said: Statement, cells: Mapping[tuple[int, int], dict[str, dict]]) -
         units = {variant: record.get("units", {}) for variant, record in by.items()}
         if not all(metric in units[variant] for _, variant, metric in said.terms):
             return "test set not yet"
-        if len({own["of"] for own in units.values()}) > 1:
-            return "test set not yet: its terms were read on different test sets"
         values = [weight * records.unpack(units[variant][metric]) for weight, variant, metric in said.terms]
-        found.setdefault(next(iter(units.values()))["of"], []).append(np.stack(values))
+        if not one_test_set(by.values()) or len({own.size for own in values}) > 1:
+            return "test set not yet: its terms were read on different test sets"
+        found.setdefault(min(own["of"] for own in units.values()), []).append(np.stack(values))
     return {of: np.stack(values) for of, values in found.items()}
+
+
+def one_test_set(its: Collection[dict]) -> bool:
+    """Were records of one place, seed and fold read on the same data, whatever some have learned from?
+
+    That is what only some of them name, such as files of weights, or photographs of another source.
+    """
+    if len({record["units"]["of"] for record in its}) == 1:
+        return True
+    data = [record["provenance"].get("data") or {} for record in its]
+    shared = set.intersection(*map(set, data))
+    return bool(shared) and all(len({own[name] for own in data}) == 1 for name in shared)
 
 
 def any_cell(values: Float[np.ndarray, "N K U"]) -> Bool[np.ndarray, "K U"]:

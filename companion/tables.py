@@ -44,7 +44,7 @@ SOURCES = {  # dataset of a published row -> source of the records that may stan
     "PASCAL VOC 2007": "voc2007",
     "DAQUAR": "daquar",
 }
-DRAWN = ("simulated", "scenes")  # sources that a run draws from its seed
+DRAWN = ("simulated", "scenes", "still_lifes", "rooms")  # sources that a run draws from its seed
 MODALITIES = ("pose", "rgb", "depth")
 PUBLISHED = "paper table slide method pose rgb depth dataset protocol metric published record note".split()
 NUMBER = "paper table method dataset protocol metric".split()  # of a published one

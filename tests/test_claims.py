@@ -349,6 +349,11 @@ def test_units_are_paired_on_one_test_set_only():
     for one in its[1::2]:
         one["units"]["of"] = "another"
     assert claims.test(BETTER, its)["verdict"].endswith("its terms were read on different test sets")
+    for one, data in zip(its, 5 * [{"rooms": "a", "weights": "b"}, {"rooms": "a"}], strict=True):
+        one["provenance"]["data"] = data  # what one has learned from besides does not count
+    assert claims.test(BETTER, its)["verdict"] == "holds"
+    its[1]["provenance"]["data"] = {"rooms": "c"}
+    assert claims.test(BETTER, its)["verdict"].endswith("its terms were read on different test sets")
 
 
 def answers(right, of=180, **other):
