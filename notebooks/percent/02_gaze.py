@@ -229,7 +229,7 @@ if {"centre-bias", "observers"} <= {*means.index}:
 # it told only 0.002 bits more, measured aside).
 #
 # More photographs of OSIE's kind would probably bring the readout nearer to the ceiling. Of the training pictures of the first fold, a fifth held out, it has learned from 420, 224 and 112, in nearly equally many steps: 1.92, 1.85 and 1.76 bits on those held out, AUC 0.920, 0.917 and 0.913, so that about twice as many pictures gave 0.09 and 0.07 bits (means of two trainings, measured aside). Photographs of another kind did not help: if nearly half of
-# the pictures of equally many steps are those of Saliency in Crowd, three readouts tell 1.997 bits (`readout-crowd`), 0.009 less than `readout-ensemble` (0.006 to 0.012 over seeds; 0.02 would matter). More steps on both were not tried.
+# the pictures of equally many steps are those of Saliency in Crowd, three readouts tell 1.997 bits (`readout-crowd`), 0.009 less than `readout-ensemble` (0.006 to 0.012 over seeds, 0.003 to 0.016 over pictures; 0.02 would matter). More steps on both were not tried.
 #
 # Of the models that learn nothing the best
 # has an AUC of 0.762 (`gbvs`), and 0.817 is reached if the centre bias is given to one (`spectral-residual-centre`); `itti-koch` is below the centre bias (0.711 against 0.742), which knows nothing of the picture. The shuffled AUC, which gives nothing for the middle, has it above (0.652 against 0.500).

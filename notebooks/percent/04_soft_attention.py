@@ -56,7 +56,7 @@ pd.set_option("display.max_colwidth", 200)
 # | letter | what | here |
 # |---|---|---|
 # | $N$ | regions of a picture | 12 x 20 (rooms), 8 x 10 (photographs) |
-# | $f_i$ | features of a region; of rooms also where it lies, as sines and cosines of x and y, which the paper does not have | 192 + 16 numbers (rooms), 64 (photographs) |
+# | $f_i$ | features of a region, and where it lies, as sines and cosines of x and y, which the paper does not have | 192 + 16 numbers (rooms), 64 + 16 (photographs) |
 # | $v_i, u^k$ | a region; what is known after hop $k$ | 128 numbers (rooms), 256 (photographs) |
 # | $h_i^k$ | a region and what is known, joined | 128 numbers |
 # | $p_i^k$ | weight of region $i$ in hop $k$, what is called attention | one number |
@@ -72,7 +72,7 @@ pd.set_option("display.max_colwidth", 200)
 # - `cross-attention`: two layers (one on photographs) of a transformer's attention with four heads; the question is the query, the regions are keys and values. In the tables below its layers are called hops, and its weights are the mean of the heads.
 #
 # The features of photographs come from EfficientNet-Lite0, trained on ImageNet and frozen: 64 principal components of its last maps. The drawn rooms need a network of their own, and how far answers alone teach it `SAN-2-from-scratch` shows below. In all other models it learned first from *labels*, which tell what a room holds
-# (a cup, something yellow, a red desk, something on a red desk) and not where, as in chapter 03, and then was frozen. A region's features come from 23 pixels of 160 in width and, averaged with those of its neighbours, from 39: a thing, what it lies on, and often a part of the boy behind it.
+# (a cup, something yellow, a red desk, something on a red desk) and not where, as in chapter 03, and then was frozen. A region's features come from 23 pixels of 160 in width and, averaged with those of its neighbours, from 39 (but for the normalisation, which sees the whole picture): a thing, what it lies on, and often a part of the boy behind it.
 #
 # ## The model
 
@@ -160,8 +160,8 @@ print("20 points above the question alone:", bool(by["SAN-2"] >= by["question"] 
 #
 # Profile `full`: rooms, in percent, mean ± sd over n seeds, each with other rooms. The frozen network that sees is one for all seeds, taught on 8,000 rooms of seed 0, so that the sd is that of rooms and of what reads its maps. Learning rate and epochs of all models were chosen with `SAN-2`, on validation rooms of another seed.
 #
-# *Spatial* are the types that need a place; names of types are those of the table above. Two of them can be answered in part without finding it. Who finds all three desks, and not the boy, does best to name the kind of thing that lies on most of them: two of the three are alike in 3 rooms of 11, so that the answer is right
-# in 42.4 % of `two_hops` questions (one of the three things taken at random: 39.4 %). A question `where` has three answers, and guessing has 33.3 %.
+# *Spatial* are the questions about rooms with three boys; names of types are those of the table above. They can be answered in part without finding the place that is asked for. Who finds all three desks, and not which of them is meant, does best to name the kind of thing that lies on most of them: two of the three are alike in 3 rooms of 11, so that the answer is right
+# in 42.4 % of the questions what is on it, `two_hops` among them (one of the three things taken at random: 39.4 %). A question `where` has three answers, and guessing has 33.3 %.
 
 # %%
 measured = tables.measured()
@@ -186,7 +186,7 @@ with_hops = ["SAN-1", "SAN-2", "SAN-3", "SAN-2-shown", "SAN-2-tanh", "cross-atte
 tables.contrast(measured, name, with_hops, hops, "default", source="rooms").drop(columns="minutes").T
 
 # %% [markdown]
-# No weights reach 100 %. A region is a square of 8 x 8 pixels, over which its weight is spread evenly, and a desk or a shelf is lower than that. If all weight lay on the one region that fits the box best, the mean shares over the test questions would be:
+# No weights reach 100 %. A region is a square of 8 x 8 pixels, over which its weight is spread evenly, and a desk or a shelf is lower than that. If all weight lay on the one region that fits the box best, the mean shares over the questions that this run tests would be:
 
 # %%
 most = {}
@@ -209,11 +209,11 @@ tables.contrast(measured, name, with_hops, lies, "default", source="rooms").drop
 # ## Photographs of rooms: DAQUAR
 #
 # The official split, all 5,673 test questions; an answer is right if it equals the one given, lists of several things included. Words and answers are those of the training questions. Everything was chosen on held-out *pictures* of the training side: with
-# a validation by questions the same pictures would be on both sides, and it would read too high. `accuracy_one_answer`: only questions whose answer is no list. `-places`: with the coordinates of regions, as for rooms. `-ensemble`: the mean of five networks that differ in what they began with. `minutes`: of one run on one core, reading, training and testing together.
+# a validation by questions the same pictures would be on both sides, and it would read too high. `accuracy_one_answer`: only questions whose answer is no list. `-without-places`: without the coordinates of regions, as in the paper. `-ensemble`: the mean of five networks that differ in what they began with. `minutes`: of one run on one core, reading, training and testing together.
 
 # %%
 photographed = ["most-frequent", "question", "picture", "mean", "concatenation", "SAN-1", "SAN-2"]
-photographed += ["SAN-1-tanh", "SAN-1-places", "SAN-1-cnn", "cross-attention"]
+photographed += ["SAN-1-tanh", "SAN-1-without-places", "SAN-1-cnn", "cross-attention"]
 photographed += ["mean-ensemble", "SAN-1-ensemble"]
 columns = ["accuracy", "accuracy_one_answer", "chance"]
 tables.contrast(measured, name, photographed, columns, "official", source="daquar")

@@ -113,7 +113,8 @@ notes[notes.note != ""].set_index("method")
 #   seed)
 # - **over the test set**: would it come out again on other samples of the same kind? The samples that were tested are drawn
 #   anew, with replacement, 10,000 times, and the difference is taken each time (the *bootstrap*; an image, a performance or
-#   a sequence is drawn as a whole, with both models' answers to it). With fewer than 40 samples, or 20 in one of several test sets, it is Student's; of one
+#   a sequence is drawn as a whole, with both models' answers to it, and all count alike, however many questions or clips
+#   they have; so the effect need not be the middle of this interval). With fewer than 40 samples, or 20 in one of several test sets, it is Student's; of one
 #   percentage of answers that do not depend on each other it is Clopper and Pearson's, for the
 #   bootstrap's is too short near 100 %.
 #
