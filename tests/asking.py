@@ -18,12 +18,12 @@ LINES = {
 }
 
 
-def daquar(root: Path, pictures: int = 10) -> Path:
-    """So many pictures on each side, about each of which the same is asked."""
+def daquar(root: Path, pictures: int = 10, step: int = 2) -> Path:
+    """So many pictures on each side, numbered with these steps, about each of which the same is asked."""
     top = root / "daquar"
     for start, (split, lines) in zip((1, 100), LINES.items(), strict=True):
         text = ""
-        for n in range(start, start + pictures):
+        for n in range(start, start + step * pictures, step):
             picture(top / "images" / f"image{n}.jpg", n)
             for question, answer in zip(lines[::2], lines[1::2], strict=True):
                 text += f"{question}\n{answer}\nimage{n}\n"

@@ -30,7 +30,7 @@ def parsed(form, root, split="train"):
 
 def test_daquar_is_three_lines_a_question(tmp_path):
     found = parsed(daquar.FORMAT, asking.daquar(tmp_path), "test")
-    assert [path.name for path in found.paths[:2]] == ["image100.jpg", "image101.jpg"]
+    assert [path.name for path in found.paths[:2]] == ["image100.jpg", "image102.jpg"]
     assert found.picture.tolist()[:4] == [0, 0, 1, 1] and found.kind[:2] == ("object", "number")
     assert found.answers[:2] == (("book, lamp",), ("7",))
 
@@ -156,6 +156,18 @@ def test_pictures_of_fit_and_validation_are_others(tmp_path):
     ]
     assert {*sides[0].units}.isdisjoint(sides[1].units)
     assert sorted(sides[0].units + sides[1].units) == sorted(sides[2].units)
+
+
+def test_photographs_that_follow_each_other_are_of_one_place(tmp_path):
+    path = asking.daquar(tmp_path, step=1) / "daquar/qa.894.raw.train.format_triple"
+    lines = path.read_text().replace("image5\n", "image105\n").splitlines()
+    path.write_text("\n".join(lines[30:] + lines[:30]))  # in another order, too
+    found = parsed(daquar.FORMAT, tmp_path)
+    numbers = {path.stem: place for path, place in zip(found.paths, found.place.tolist(), strict=True)}
+    want = {f"image{n}": int(n > 5) for n in (1, 2, 3, 4, 6, 7, 8, 9, 10)} | {"image105": 2}
+    assert numbers == want
+    fit, validation = (Questions("daquar", side, root=tmp_path) for side in ("fit", "validation"))
+    assert not {numbers[name[:-4]] for name in fit.units} & {numbers[name[:-4]] for name in validation.units}
 
 
 def test_some_of_the_training_photographs_can_be_kept_alone(tmp_path):

@@ -31,7 +31,7 @@ from companion.metrics.answers import credit
 FORMATS = {one.name: one for one in (daquar.FORMAT, vqa.FORMAT)}
 SOURCES = ("rooms", *FORMATS)
 PADDING, UNKNOWN = "", "?unknown"  # the words 0 and 1
-HELD = 5  # of so many pictures of training one is held out
+HELD = 5  # of so many places of training one is held out
 
 
 class Asking(NamedTuple):
@@ -123,7 +123,7 @@ def drawn(split: str, count: int, seed: int) -> tuple[Asked, Tensor, np.ndarray]
     """Rooms as questions, their pictures, and the evidence in shares of the picture."""
     its = rooms(split, count, seed)
     answers = tuple((one,) for one in its.answer)
-    asked = Asked((), its.picture, tuple(its.question), answers, tuple(its.kind))
+    asked = Asked((), np.arange(count), its.picture, tuple(its.question), answers, tuple(its.kind))
     return asked, its.pictures, its.evidence / np.array(SIZE[::-1] * 2, np.float32)
 
 
@@ -155,8 +155,8 @@ class Questions(Dataset):
 
     Args:
         source: one of `SOURCES`.
-        split: train or test; or validation, the questions about a fifth of the training pictures, and fit,
-            the others.
+        split: train or test; or validation, the questions about the training pictures of a fifth of the
+            places, and fit, the others.
         seed: of drawn rooms, and of which photographs are kept.
         root: the folder that contains the dataset's folder; default $COMPANION_DATA.
         size: H and W that photographs are scaled to.
@@ -193,16 +193,16 @@ class Questions(Dataset):
         else:
             learned = parsed(source, "train", root)
             asked = parsed(source, "test", root) if split == "test" else learned
-            order = np.random.default_rng(0).permutation(len(learned.paths))
-            held, others = order[::HELD], np.setdiff1d(order, order[::HELD])
-            taught_by = order if split in ("train", "test") else others
+            every, places = np.arange(len(learned.paths)), np.unique(learned.place)
+            held = np.isin(learned.place, np.random.default_rng(0).permutation(places)[::HELD])
+            taught_by = every if split in ("train", "test") else every[~held]
             if learned_from is not None:
                 if not 1 <= learned_from <= len(taught_by):
                     raise ValueError(
                         f"learned_from is {learned_from}; choose from 1 to the {len(taught_by)} photographs"
                     )
                 taught_by = np.random.default_rng([seed, 1]).permutation(taught_by)[:learned_from]
-            kept = {"validation": held, "test": np.arange(len(asked.paths))}.get(split, taught_by)
+            kept = {"validation": every[held], "test": np.arange(len(asked.paths))}.get(split, taught_by)
             known = vocabulary(learned, taught_by, answers)
             evidence = np.zeros((len(asked.question), 0, 4), np.float32)
             self.pictures = Pictures(asked.paths, (size[0], size[1]))

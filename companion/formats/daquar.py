@@ -4,7 +4,9 @@
     root/daquar/qa.894.raw.train.format_triple      three lines a question: question, answer, picture
     root/daquar/qa.894.raw.test.format_triple
 
-An answer of several things is a list with commas, and is right as a whole.
+An answer of several things is a list with commas, and is right as a whole. NYU Depth v2 lists the
+photographs of one place one after the other, and the official split keeps them together: on a side, numbers
+that follow each other without a gap may be of one place, and others are not.
 """
 
 from pathlib import Path
@@ -57,7 +59,12 @@ def parse(folder: Path, beside: list[Path]) -> Asked:
             raise DamagedFile(f"{path}, line {n + 3}: no picture {folder / name}.jpg; get it again")
         rows.append((known.setdefault(name, len(known)), question, (", ".join(parts),), kind(question)))
     picture, question, answers, kinds = zip(*rows, strict=True)
-    return Asked(tuple(folder / f"{name}.jpg" for name in known), np.array(picture), question, answers, kinds)
+    number = np.array([int(name[5:]) for name in known])
+    order = number.argsort()
+    place = np.diff(number[order], prepend=number[order[0]])
+    place[order] = np.cumsum(place > 1)
+    paths = tuple(folder / f"{name}.jpg" for name in known)
+    return Asked(paths, place, np.array(picture), question, answers, kinds)
 
 
 def kind(question: str) -> str:

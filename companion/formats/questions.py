@@ -16,6 +16,7 @@ class Asked(NamedTuple):
     """The questions of a split."""
 
     paths: tuple[Path, ...]  # of the N pictures
+    place: Int64[np.ndarray, " N"]  # equal where two pictures may show the same one
     picture: Int64[np.ndarray, " Q"]
     question: tuple[str, ...]
     answers: tuple[tuple[str, ...], ...]  # of each question, what one person says, or each of several

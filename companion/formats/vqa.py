@@ -98,7 +98,7 @@ def parse(folder: Path, beside: list[Path]) -> Asked:
             )
         )
     picture, question, answers, kinds = zip(*rows, strict=True)
-    return Asked(tuple(known), np.array(picture), question, answers, kinds)
+    return Asked(tuple(known), np.arange(len(known)), np.array(picture), question, answers, kinds)
 
 
 FORMAT = QuestionFormat(
